@@ -1,0 +1,17 @@
+namespace OpenSandbox.VirtioSerial;
+
+/// <summary>Payload of Hello: who answers.</summary>
+public sealed record AgentHello
+{
+    /// <summary>The newest protocol generation that the agent speaks.</summary>
+    public required int Generation { get; init; }
+
+    /// <summary>Version of the agent.</summary>
+    public string? AgentVersion { get; init; }
+
+    /// <summary>Kernel release of the guest.</summary>
+    public string? KernelRelease { get; init; }
+
+    /// <summary>Whether a resume has been done since the golden snapshot.</summary>
+    public bool Resumed { get; init; }
+}

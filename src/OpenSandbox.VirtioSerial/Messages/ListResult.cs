@@ -1,0 +1,11 @@
+namespace OpenSandbox.VirtioSerial;
+
+/// <summary>Result of <see cref="Operations.List"/>.</summary>
+public sealed record ListResult
+{
+    /// <summary>Entries sent.</summary>
+    public int Count { get; init; }
+
+    /// <summary>Directories that could not be read.</summary>
+    public int Unreadable { get; init; }
+}

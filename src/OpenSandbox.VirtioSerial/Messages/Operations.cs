@@ -1,0 +1,35 @@
+namespace OpenSandbox.VirtioSerial;
+
+/// <summary>Values of <see cref="OpenRequest.Op"/>.</summary>
+public static class Operations
+{
+    /// <summary>Control port: clock, entropy, host name, mounts, limits. Once per session epoch, before anything else.</summary>
+    public const string Resume = "resume";
+
+    /// <summary>Runs a command.</summary>
+    public const string Exec = "exec";
+
+    /// <summary>Writes a file from the stream's Data, atomically: through a temporary name in the same directory.</summary>
+    public const string Write = "write";
+
+    /// <summary>Sends a file, or a range of it, as Data.</summary>
+    public const string Read = "read";
+
+    /// <summary>Describes a path without following a final symbolic link.</summary>
+    public const string Stat = "stat";
+
+    /// <summary>Sends the entries of a directory, each as one line of JSON (<see cref="FileEntry"/>).</summary>
+    public const string List = "list";
+
+    /// <summary>Makes a directory.</summary>
+    public const string MakeDirectory = "mkdir";
+
+    /// <summary>Removes a file or a directory.</summary>
+    public const string Remove = "remove";
+
+    /// <summary>Takes Data and drops it: measures the port.</summary>
+    public const string Sink = "sink";
+
+    /// <summary>Sends <see cref="OpenRequest.Length"/> zero bytes: measures the port.</summary>
+    public const string Source = "source";
+}

@@ -1,0 +1,25 @@
+using System.Text.Json;
+using System.Text.Json.Serialization;
+
+namespace OpenSandbox.VirtioSerial;
+
+/// <summary>Source-generated JSON of all payloads: camelCase, nulls left out, depth at most 8, unknown fields ignored.</summary>
+[JsonSourceGenerationOptions(
+    JsonSerializerDefaults.General,
+    PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase,
+    DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull,
+    MaxDepth = 8)]
+[JsonSerializable(typeof(OpenRequest))]
+[JsonSerializable(typeof(ResumeResult))]
+[JsonSerializable(typeof(StartedReply))]
+[JsonSerializable(typeof(ExecResultMessage))]
+[JsonSerializable(typeof(SignalRequest))]
+[JsonSerializable(typeof(FileEntry))]
+[JsonSerializable(typeof(FileResult))]
+[JsonSerializable(typeof(ListResult))]
+[JsonSerializable(typeof(AgentError))]
+[JsonSerializable(typeof(AgentHello))]
+[JsonSerializable(typeof(HostWelcome))]
+[JsonSerializable(typeof(QuiesceRequest))]
+[JsonSerializable(typeof(QuiesceReply))]
+public sealed partial class ProtocolJsonContext : JsonSerializerContext;
