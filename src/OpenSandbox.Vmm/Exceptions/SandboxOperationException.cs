@@ -1,0 +1,11 @@
+namespace OpenSandbox.Vmm;
+
+/// <summary>One call failed; the sandbox is still usable.</summary>
+public sealed class SandboxOperationException : SandboxException
+{
+    internal SandboxOperationException(SandboxErrorCode code, string sandboxId, int errno, string message, Exception? inner = null)
+        : base(code, sandboxId, message, inner) => Errno = errno;
+
+    /// <summary>The guest kernel's error number (ENOENT is 2); 0 when none was involved.</summary>
+    public int Errno { get; }
+}

@@ -1,0 +1,37 @@
+using OpenSandbox.Interop;
+using OpenSandbox.VirtioSerial;
+
+namespace OpenSandbox.Vmm;
+
+/// <summary>Turns what the channel throws into what users of this library catch.</summary>
+internal static class GuestErrors
+{
+    /// <summary>Whether it is the channel's to explain. Cancellation and mistakes of the caller pass through.</summary>
+    internal static bool Concerns(Exception failure) => failure is GuestOperationException or GuestChannelException or ObjectDisposedException;
+
+    /// <summary>The exception to throw instead.</summary>
+    internal static async ValueTask<SandboxException> TranslateAsync(Sandbox sandbox, string what, Exception failure)
+    {
+        if (failure is GuestOperationException refused)
+        {
+            return new SandboxOperationException(
+                CodeOf(refused), sandbox.Id, refused.Errno, $"sandbox {sandbox.Id}: {what}: {refused.Message}", refused);
+        }
+
+        return new SandboxLostException(sandbox.Id, await sandbox.Stopped.ConfigureAwait(false), failure);
+    }
+
+    private static SandboxErrorCode CodeOf(GuestOperationException refused) => refused.Errno switch
+    {
+        Errno.ENOENT or Errno.ENOTDIR => SandboxErrorCode.NotFound,
+        Errno.EPERM or Errno.EACCES => SandboxErrorCode.PermissionDenied,
+        Errno.ENOSPC => SandboxErrorCode.NoSpace,
+        Errno.EAGAIN => SandboxErrorCode.LimitReached,
+        _ => refused.Code switch
+        {
+            AgentErrorCodes.InvalidRequest or AgentErrorCodes.UnknownUser => SandboxErrorCode.InvalidRequest,
+            AgentErrorCodes.LimitReached => SandboxErrorCode.LimitReached,
+            _ => SandboxErrorCode.OperationFailed,
+        },
+    };
+}

@@ -1,0 +1,113 @@
+using System.Buffers;
+using System.Net.Sockets;
+
+namespace OpenSandbox.Vmm.Processes;
+
+/// <summary>
+/// Drains a child's output into a ring that keeps its end. An undrained pipe would let a guest stop its VMM, monitor included: QEMU
+/// writes its messages with blocking writes.
+/// </summary>
+/// <remarks>Thread-safe.</remarks>
+internal sealed class BoundedOutput : IAsyncDisposable
+{
+    private const int ReadSize = 4096;
+    private readonly Socket _socket;
+    private readonly int _capacity;
+    private readonly Lock _gate = new();
+    private readonly Task _drain;
+    private byte[] _ring = [];
+    private long _total;
+
+    /// <param name="socket">Our end; owned from here on.</param>
+    /// <param name="capacity">Bytes that are kept. The ring grows to it only when there is output.</param>
+    internal BoundedOutput(Socket socket, int capacity)
+    {
+        _socket = socket;
+        _capacity = capacity;
+        _drain = DrainAsync();
+    }
+
+    /// <summary>Completes when every holder of the other end is gone.</summary>
+    internal Task Ended => _drain;
+
+    /// <summary>The last output, as text; control characters other than line ends are replaced, since guests may have caused it.</summary>
+    internal string Tail()
+    {
+        byte[] bytes;
+        lock (_gate)
+        {
+            int length = (int)Math.Min(_total, _capacity);
+            bytes = new byte[length];
+            for (int i = 0; i < length; i++)
+            {
+                bytes[i] = _ring[(_total - length + i) % _capacity];
+            }
+        }
+
+        return string.Create(bytes.Length, bytes, static (text, source) =>
+        {
+            for (int i = 0; i < source.Length; i++)
+            {
+                text[i] = source[i] is >= 32 and < 127 or (byte)'\n' or (byte)'\t' ? (char)source[i] : '.';
+            }
+        }).TrimEnd();
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        _socket.Dispose();
+        await _drain.ConfigureAwait(false);
+    }
+
+    private async Task DrainAsync()
+    {
+        try
+        {
+            while (true)
+            {
+                // A zero-byte receive waits for bytes without pinning a buffer: an idle sandbox costs none.
+                await _socket.ReceiveAsync(Memory<byte>.Empty).ConfigureAwait(false);
+                if (ReceiveAvailable() == 0)
+                {
+                    return;
+                }
+            }
+        }
+        catch (Exception ended) when (ended is SocketException or ObjectDisposedException)
+        {
+            // The child is gone, or we closed the socket: either way there is no more output.
+            return;
+        }
+    }
+
+    private int ReceiveAvailable()
+    {
+        byte[] buffer = ArrayPool<byte>.Shared.Rent(ReadSize);
+        try
+        {
+            int count = _socket.Receive(buffer);
+            Append(buffer.AsSpan(0, count));
+            return count;
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(buffer);
+        }
+    }
+
+    private void Append(ReadOnlySpan<byte> bytes)
+    {
+        lock (_gate)
+        {
+            if (_ring.Length == 0)
+            {
+                _ring = new byte[_capacity];
+            }
+
+            foreach (byte value in bytes)
+            {
+                _ring[_total++ % _capacity] = value;
+            }
+        }
+    }
+}

@@ -1,0 +1,127 @@
+using System.Globalization;
+using OpenSandbox.VirtioSerial;
+
+namespace OpenSandbox.Vmm.Qemu;
+
+/// <summary>
+/// QEMU's arguments. Pure: the same input gives the same text, and tests compare it with approved files, because a device more or less
+/// makes every golden snapshot unusable.
+/// </summary>
+/// <remarks>
+/// All files and sockets are inherited descriptors; every block node names its driver; options that carry values from outside are JSON.
+/// Sources: QEMU's qemu-options.hx and docs/system/security.rst.
+/// </remarks>
+internal static class QemuCommandLine
+{
+    /// <summary>Part of the golden snapshot's identity: raised when the device list or its order changes.</summary>
+    internal const int DeviceListVersion = 1;
+
+    /// <summary>QOM path of the virtio-mem device.</summary>
+    internal const string MemoryDevicePath = "/machine/peripheral/plugmem";
+
+    /// <summary>Id of the fdset that the device state is written to while a golden snapshot is saved.</summary>
+    internal const int SaveFdSet = 9;
+
+    // usb, smm, sata, smbus, i8042, vmport, hpet: devices that no sandbox uses and a hostile guest could attack.
+    // suppress-vmdesc: the description is for debugging only, and without it QEMU does not look for one.
+    private const string MachineSwitches =
+        "memory-backend=ram,usb=off,smm=off,sata=off,smbus=off,i8042=off,vmport=off,hpet=off,suppress-vmdesc=on";
+
+    // A deny-list and not a jail: the launcher is the jail. Never together with -runas, which would kill QEMU.
+    private const string Sandbox = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
+
+    // panic=-1 with -no-reboot: a panic ends QEMU at once. mitigations=off: they separate the guest's own processes from each other, all
+    // of one tenant, and cost a TLB flush per system call under TCG; the boundary to the host does not depend on them.
+    private const string KernelCommandLine =
+        "console=ttyS0 quiet panic=-1 memhp_default_state=online_movable mitigations=off tsc=reliable random.trust_cpu=on";
+
+    internal static string KernelArguments => KernelCommandLine;
+
+    /// <summary>A machine that boots the kernel, to be saved as a golden snapshot. RAM is mapped shared.</summary>
+    internal static List<string> ForBuilder(string qemu, VmShape shape, VmChannels channels, int kernel, int initramfs)
+    {
+        List<string> arguments = Common(qemu, shape, channels, sharedRam: true);
+        AddEmptyDisk(arguments, "rootfs", shape.RootfsBytes);
+        AddEmptyDisk(arguments, "workspace", shape.WorkspaceBytes);
+        AddDevices(arguments);
+        arguments.AddRange(["-kernel", Descriptor(kernel), "-initrd", Descriptor(initramfs), "-append", KernelCommandLine]);
+        return arguments;
+    }
+
+    /// <summary>
+    /// A machine that loads a device state on its own and runs at once: no kernel, no monitor command on the way. Its RAM is the golden
+    /// template, mapped copy-on-write.
+    /// </summary>
+    internal static List<string> ForRestore(
+        string qemu, VmShape shape, VmChannels channels, int deviceState, DiskDescriptors? rootfs, DiskDescriptors? workspace)
+    {
+        List<string> arguments = Common(qemu, shape, channels, sharedRam: false);
+        AddDisk(arguments, "rootfs", shape.RootfsBytes, rootfs, firstFdSet: 1);
+        AddDisk(arguments, "workspace", shape.WorkspaceBytes, workspace, firstFdSet: 3);
+        AddDevices(arguments);
+
+        // The state was written by xen-save-devices-state, which has no configuration section and no RAM.
+        arguments.AddRange(["-global", "migration.send-configuration=off"]);
+        arguments.AddRange(["-incoming", string.Create(CultureInfo.InvariantCulture, $"fd:{deviceState}")]);
+        return arguments;
+    }
+
+    private static List<string> Common(string qemu, VmShape shape, VmChannels channels, bool sharedRam)
+    {
+        long baseBytes = (long)shape.BaseMemoryMib << 20;
+        long plugBytes = Math.Max((long)(shape.MaxMemoryMib - shape.BaseMemoryMib) << 20, 128L << 20);
+        return
+        [
+            qemu,
+            "-machine", $"{shape.MachineType},accel={shape.Accelerator},{MachineSwitches}",
+            "-cpu", shape.CpuModel,
+            "-smp", shape.VcpuCount.ToString(CultureInfo.InvariantCulture),
+            "-m", $"{shape.BaseMemoryMib}M,slots=1,maxmem={(baseBytes + plugBytes) >> 20}M",
+            "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+            "-sandbox", Sandbox,
+            "-object", $$"""{"qom-type":"memory-backend-file","id":"ram","size":{{baseBytes}},"mem-path":"{{Descriptor(channels.Ram)}}","share":{{(sharedRam ? "true" : "false")}}}""",
+            "-object", $$"""{"qom-type":"memory-backend-ram","id":"plug","size":{{plugBytes}},"reserve":false}""",
+            "-object", """{"qom-type":"rng-builtin","id":"rng"}""",
+            "-chardev", $"socket,id=qmp,fd={channels.Qmp}", "-mon", "chardev=qmp,mode=control",
+            "-chardev", $"socket,id=control,fd={channels.Control}",
+            "-chardev", $"socket,id=bulk,fd={channels.Bulk}",
+            "-chardev", $"socket,id=console,fd={channels.Console}", "-serial", "chardev:console",
+        ];
+    }
+
+    private static void AddDevices(List<string> arguments) => arguments.AddRange(
+    [
+        "-device", "virtio-serial-pci,id=serial,max_ports=3",
+        "-device", $"virtserialport,bus=serial.0,nr=1,chardev=control,name={ProtocolConstants.ControlPortName}",
+        "-device", $"virtserialport,bus=serial.0,nr=2,chardev=bulk,name={ProtocolConstants.BulkPortName}",
+        "-device", "virtio-blk-pci,drive=rootfs,id=disk0",
+        "-device", "virtio-blk-pci,drive=workspace,id=disk1",
+        "-device", "virtio-mem-pci,id=plugmem,memdev=plug,requested-size=0",
+        "-device", "virtio-rng-pci,rng=rng",
+    ]);
+
+    private static void AddEmptyDisk(List<string> arguments, string name, long size) =>
+        arguments.AddRange(["-blockdev", $$"""{"driver":"null-co","node-name":"{{name}}","size":{{size}},"read-zeroes":true}"""]);
+
+    private static void AddDisk(List<string> arguments, string name, long size, DiskDescriptors? disk, int firstFdSet)
+    {
+        if (disk is not DiskDescriptors descriptors)
+        {
+            AddEmptyDisk(arguments, name, size);
+            return;
+        }
+
+        int baseSet = firstFdSet + 1;
+        arguments.AddRange(
+        [
+            "-add-fd", $"fd={descriptors.Overlay},set={firstFdSet}",
+            "-add-fd", $"fd={descriptors.Base},set={baseSet}",
+            "-blockdev", $$"""{"driver":"file","node-name":"{{name}}-base-file","filename":"/dev/fdset/{{baseSet}}","read-only":true}""",
+            "-blockdev", $$"""{"driver":"raw","node-name":"{{name}}-base","file":"{{name}}-base-file","read-only":true}""",
+            "-blockdev", $$"""{"driver":"file","node-name":"{{name}}-file","filename":"/dev/fdset/{{firstFdSet}}","discard":"unmap"}""",
+            "-blockdev", $$"""{"driver":"qcow2","node-name":"{{name}}","file":"{{name}}-file","backing":"{{name}}-base","discard":"unmap","detect-zeroes":"unmap"}""",
+        ]);
+    }
+
+    private static string Descriptor(int number) => string.Create(CultureInfo.InvariantCulture, $"/proc/self/fd/{number}");
+}

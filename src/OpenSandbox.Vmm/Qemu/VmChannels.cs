@@ -1,0 +1,4 @@
+namespace OpenSandbox.Vmm.Qemu;
+
+/// <summary>Numbers of the descriptors for RAM and character devices in the child.</summary>
+internal readonly record struct VmChannels(int Ram, int Qmp, int Control, int Bulk, int Console);

@@ -1,0 +1,11 @@
+using Microsoft.Win32.SafeHandles;
+
+namespace OpenSandbox.Vmm.Qemu;
+
+/// <summary>One start of QEMU.</summary>
+/// <param name="Name">For messages: a sandbox id, or "golden builder".</param>
+/// <param name="Shape">The machine.</param>
+/// <param name="Ram">The RAM's memfd.</param>
+/// <param name="BuildArguments">Adds what else it needs to the descriptors, and returns QEMU's arguments.</param>
+internal sealed record VmLaunch(
+    string Name, VmShape Shape, SafeFileHandle Ram, Func<VmDescriptors, VmChannels, List<string>> BuildArguments);

@@ -1,0 +1,22 @@
+namespace OpenSandbox.Vmm.Qemu;
+
+/// <summary>Everything about the virtual machine that must be the same when a snapshot is taken and when it is loaded.</summary>
+/// <param name="MachineType">Versioned machine type, never an alias.</param>
+/// <param name="Accelerator"><c>kvm</c> or <c>tcg</c>.</param>
+/// <param name="VcpuCount">Virtual CPUs.</param>
+/// <param name="BaseMemoryMib">RAM of the snapshot.</param>
+/// <param name="MaxMemoryMib">RAM up to which memory can be plugged in.</param>
+/// <param name="RootfsBytes">Size of the first disk.</param>
+/// <param name="WorkspaceBytes">Size of the second disk.</param>
+internal sealed record VmShape(
+    string MachineType, string Accelerator, int VcpuCount, int BaseMemoryMib, int MaxMemoryMib, long RootfsBytes, long WorkspaceBytes)
+{
+    /// <summary>Size of both disks unless said otherwise: what the images are made with.</summary>
+    internal const long DefaultRootfsBytes = 8L << 30;
+
+    /// <inheritdoc cref="DefaultRootfsBytes"/>
+    internal const long DefaultWorkspaceBytes = 16L << 30;
+
+    /// <summary>The CPU model: what the host has, or all that the translator knows.</summary>
+    internal string CpuModel => Accelerator == "kvm" ? "host" : "max";
+}

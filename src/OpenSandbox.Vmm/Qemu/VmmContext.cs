@@ -1,0 +1,46 @@
+using Microsoft.Extensions.Logging;
+using OpenSandbox.Vmm.Processes;
+
+namespace OpenSandbox.Vmm.Qemu;
+
+/// <summary>What every virtual machine of a host shares.</summary>
+internal sealed class VmmContext : IDisposable
+{
+    internal VmmContext(SandboxHostOptions options, ILoggerFactory loggers)
+    {
+        Options = options;
+        Loggers = loggers;
+        Logger = loggers.CreateLogger("OpenSandbox.Vmm");
+        LauncherPath = Path.Combine(options.AssetsDirectory, "launcher");
+        KernelPath = Path.Combine(options.AssetsDirectory, "vmlinuz");
+        InitramfsPath = Path.Combine(options.AssetsDirectory, "initramfs");
+        JailRoot = Path.Combine(options.RuntimeDirectory, "root");
+        Processes = new ProcessThread();
+        Uids = new UidPool(options.RuntimeDirectory, options.FirstUid, options.MaxSandboxes + 1); // one more for a golden build
+        Directory.CreateDirectory(
+            JailRoot,
+            UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute | UnixFileMode.GroupRead | UnixFileMode.GroupExecute
+                | UnixFileMode.OtherRead | UnixFileMode.OtherExecute);
+    }
+
+    internal SandboxHostOptions Options { get; }
+
+    internal ILoggerFactory Loggers { get; }
+
+    internal ILogger Logger { get; }
+
+    internal ProcessThread Processes { get; }
+
+    internal UidPool Uids { get; }
+
+    internal string LauncherPath { get; }
+
+    internal string KernelPath { get; }
+
+    internal string InitramfsPath { get; }
+
+    /// <summary>An empty directory: the launcher mounts each VM's root over it, in the VM's own mount namespace.</summary>
+    internal string JailRoot { get; }
+
+    public void Dispose() => Processes.Dispose();
+}

@@ -1,0 +1,17 @@
+namespace OpenSandbox.Vmm;
+
+/// <summary>Why a sandbox ended.</summary>
+public enum SandboxExitReason
+{
+    /// <summary>Its owner ended it.</summary>
+    Destroyed,
+
+    /// <summary>Its guest shut down, rebooted or panicked.</summary>
+    GuestEnded,
+
+    /// <summary>QEMU ended by itself: a signal, or an error of its own.</summary>
+    VmmEnded,
+
+    /// <summary>The guest broke the protocol, or its agent stopped answering, and the VM was ended.</summary>
+    GuestMisbehaved,
+}

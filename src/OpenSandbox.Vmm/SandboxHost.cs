@@ -1,0 +1,321 @@
+using System.Collections.Concurrent;
+using System.Diagnostics;
+using System.Security.Cryptography;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Win32.SafeHandles;
+using OpenSandbox.Qmp;
+using OpenSandbox.VirtioSerial;
+using OpenSandbox.Vmm.Disks;
+using OpenSandbox.Vmm.Golden;
+using OpenSandbox.Vmm.Qemu;
+
+namespace OpenSandbox.Vmm;
+
+/// <summary>Makes sandboxes. One per process is enough; it owns the golden snapshot and every sandbox made from it.</summary>
+/// <remarks>
+/// Thread-safe. Sandboxes are attached: they end with this object, and with this process however it ends, and leave nothing on disk.
+/// </remarks>
+/// <example>
+/// <code>
+/// await using SandboxHost host = await SandboxHost.StartAsync();
+/// await using Sandbox sandbox = await host.CreateAsync(new SandboxSpec());
+/// Console.Write((await sandbox.ExecAsync(["uname", "-a"])).StandardOutput);
+/// </code>
+/// </example>
+public sealed class SandboxHost : IAsyncDisposable
+{
+    private readonly VmmContext _context;
+    private readonly GoldenImage _golden;
+    private readonly string _diskDirectory;
+    private readonly ConcurrentDictionary<string, Sandbox> _sandboxes = new(StringComparer.Ordinal);
+    private readonly CancellationTokenSource _closing = new();
+    private readonly Lock _gate = new();
+    private int _count;
+    private Task? _disposed;
+
+    private SandboxHost(VmmContext context, GoldenImage golden, string acceleratorReason)
+    {
+        _context = context;
+        _golden = golden;
+        AcceleratorReason = acceleratorReason;
+        Images = new SandboxImages(context.Options, context.Logger);
+        _diskDirectory = Path.Combine(context.Options.StateDirectory, "disks");
+        Directory.CreateDirectory(_diskDirectory, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+    }
+
+    /// <summary>How it works.</summary>
+    public SandboxHostOptions Options => _context.Options;
+
+    /// <summary>The golden snapshot that every sandbox starts from.</summary>
+    public GoldenImage Golden => _golden;
+
+    /// <summary>The accelerator in use: <c>kvm</c> or <c>tcg</c>.</summary>
+    public string Accelerator => _golden.Manifest.Identity.Accelerator;
+
+    /// <summary>Why this accelerator is in use, for people.</summary>
+    public string AcceleratorReason { get; }
+
+    /// <summary>The root file system images.</summary>
+    public SandboxImages Images { get; }
+
+    internal ILogger Logger => _context.Logger;
+
+    internal VmmContext Context => _context;
+
+    /// <summary>Finds out what the host can do, and loads the golden snapshot or builds it (seconds, once).</summary>
+    /// <param name="options">Default: see <see cref="SandboxHostOptions"/>.</param>
+    /// <param name="loggers">Default: nothing is logged.</param>
+    /// <param name="cancellationToken">Ends what has been started and leaves nothing behind.</param>
+    /// <returns>A host that is ready to make sandboxes.</returns>
+    /// <exception cref="HostPrerequisiteException">Something is missing on the host; the message says what to do.</exception>
+    /// <exception cref="GoldenImageException">The golden snapshot could not be made.</exception>
+    /// <exception cref="SandboxStartException">The guest does not boot.</exception>
+    public static async Task<SandboxHost> StartAsync(
+        SandboxHostOptions? options = null, ILoggerFactory? loggers = null, CancellationToken cancellationToken = default)
+    {
+        options ??= new SandboxHostOptions();
+        options.Validate();
+        long started = options.TimeProvider.GetTimestamp();
+        VmmContext? context = null;
+        try
+        {
+            Directory.CreateDirectory(options.StateDirectory);
+            context = new VmmContext(options, loggers ?? NullLoggerFactory.Instance);
+            QemuFacts qemu = await QemuProbe.RunAsync(context, cancellationToken).ConfigureAwait(false);
+            (GoldenImage golden, string reason) = await GoldenSelector.GetAsync(context, qemu, cancellationToken).ConfigureAwait(false);
+            var host = new SandboxHost(context, golden, reason);
+            VmmLog.HostStarted(
+                context.Logger,
+                host.Accelerator,
+                qemu.Version,
+                golden.Key,
+                (long)options.TimeProvider.GetElapsedTime(started).TotalMilliseconds);
+            context = null;
+            return host;
+        }
+        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
+        {
+            throw new HostPrerequisiteException(
+                $"the host could not be started: {failure.Message}",
+                $"State is kept in {options.StateDirectory} and {options.RuntimeDirectory}: both must be writable and have room "
+                    + "(SandboxHostOptions.StateDirectory, RuntimeDirectory)",
+                failure);
+        }
+        finally
+        {
+            context?.Dispose();
+        }
+    }
+
+    /// <summary>Makes a sandbox. It is ready when this returns: a command would run at once.</summary>
+    /// <param name="spec">What it is made of. Default: see <see cref="SandboxSpec"/>.</param>
+    /// <param name="cancellationToken">The VM is gone before the cancellation surfaces.</param>
+    /// <returns>The sandbox; dispose it.</returns>
+    /// <exception cref="SandboxImageException">There is no such image.</exception>
+    /// <exception cref="SandboxCapacityException">The host is full.</exception>
+    /// <exception cref="SandboxStartException">The VM or its guest failed; nothing is left of it.</exception>
+    /// <exception cref="SandboxTimeoutException">Not ready within <see cref="SandboxHostOptions.StartTimeout"/>; nothing is left of it.</exception>
+    public async Task<Sandbox> CreateAsync(SandboxSpec? spec = null, CancellationToken cancellationToken = default)
+    {
+        spec ??= new SandboxSpec();
+        spec.Validate(Options);
+        cancellationToken.ThrowIfCancellationRequested();
+        ObjectDisposedException.ThrowIf(_disposed is not null, this);
+        if (Interlocked.Increment(ref _count) > Options.MaxSandboxes)
+        {
+            Interlocked.Decrement(ref _count);
+            throw new SandboxCapacityException(
+                $"{Options.MaxSandboxes} sandboxes exist already; end some, or raise SandboxHostOptions.MaxSandboxes");
+        }
+
+        string id = NewId();
+        try
+        {
+            long started = Options.TimeProvider.GetTimestamp();
+            Sandbox sandbox = await StartAsync(id, spec, cancellationToken).ConfigureAwait(false);
+            VmmLog.SandboxStarted(Logger, id, (long)Options.TimeProvider.GetElapsedTime(started).TotalMilliseconds);
+            return sandbox;
+        }
+        catch (IOException failure)
+        {
+            Interlocked.Decrement(ref _count);
+            throw new SandboxStartException(id, "preparing the sandbox", failure.Message, "", failure);
+        }
+        catch
+        {
+            Interlocked.Decrement(ref _count);
+            throw;
+        }
+    }
+
+    /// <summary>The sandboxes that exist now.</summary>
+    /// <returns>A snapshot, in no particular order.</returns>
+    public IReadOnlyList<Sandbox> List() => [.. _sandboxes.Values];
+
+    /// <summary>Finds a sandbox of this host.</summary>
+    /// <param name="id">Its id.</param>
+    /// <param name="sandbox">The sandbox, if there is one.</param>
+    /// <returns>Whether there is one.</returns>
+    public bool TryGet(string id, [System.Diagnostics.CodeAnalysis.NotNullWhen(true)] out Sandbox? sandbox) =>
+        _sandboxes.TryGetValue(id, out sandbox);
+
+    /// <summary>Ends all sandboxes and waits until nothing of them is left.</summary>
+    /// <returns>When everything is gone. Never fails; more calls wait for the same end.</returns>
+    public ValueTask DisposeAsync()
+    {
+        lock (_gate)
+        {
+            _disposed ??= CloseAsync();
+        }
+
+        return new ValueTask(_disposed);
+    }
+
+    internal void Forget(Sandbox sandbox)
+    {
+        if (_sandboxes.TryRemove(sandbox.Id, out _))
+        {
+            Interlocked.Decrement(ref _count);
+        }
+    }
+
+    private static string NewId()
+    {
+        Span<byte> random = stackalloc byte[4];
+        RandomNumberGenerator.Fill(random);
+        return $"sb-{Convert.ToHexStringLower(random)}";
+    }
+
+    private async Task CloseAsync()
+    {
+        await _closing.CancelAsync().ConfigureAwait(false);
+        await Task.WhenAll(_sandboxes.Values.Select(static sandbox => sandbox.DisposeAsync().AsTask())).ConfigureAwait(false);
+        _golden.Dispose();
+        _context.Dispose();
+        _closing.Dispose();
+    }
+
+    private async Task<Sandbox> StartAsync(string id, SandboxSpec spec, CancellationToken cancellationToken)
+    {
+        using var files = new SandboxDisks();
+        VmShape shape = _golden.Shape;
+        if (spec.Image is not null)
+        {
+            files.AddRootfs(Images.OpenRootfs(spec.Image, shape.RootfsBytes), _diskDirectory, shape.RootfsBytes);
+            if (spec.Workspace)
+            {
+                files.AddWorkspace(
+                    Images.OpenRootfs(SandboxImages.WorkspaceName, shape.WorkspaceBytes), _diskDirectory, shape.WorkspaceBytes);
+            }
+        }
+
+        using SafeFileHandle state = _golden.OpenDeviceState();
+        using var deadline = new CancellationTokenSource(Options.StartTimeout, Options.TimeProvider);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, cancellationToken, _closing.Token);
+        string phase = "starting QEMU";
+        VirtualMachine vm = await VirtualMachine.StartAsync(_context, new VmLaunch(
+            id,
+            shape,
+            _golden.Ram.File,
+            (descriptors, channels) => QemuCommandLine.ForRestore(
+                Options.QemuPath, shape, channels, descriptors.Add(state), files.DescribeRootfs(descriptors), files.DescribeWorkspace(descriptors))))
+            .ConfigureAwait(false);
+        try
+        {
+            long plug = PluggedBytes(spec, shape);
+            Task plugged = plug == 0 ? Task.CompletedTask : PlugAsync(vm, plug, either.Token);
+
+            phase = "loading the golden snapshot";
+            await vm.Channel.WaitForHelloAsync(either.Token).ConfigureAwait(false);
+
+            phase = "resuming the guest";
+            ResumeResult resumed = await ResumeAsync(vm, id, spec, plug, either.Token).ConfigureAwait(false);
+            await plugged.ConfigureAwait(false);
+            return Adopt(id, spec, vm, resumed);
+        }
+        catch (Exception failure)
+        {
+            // The end of QEMU is the better explanation, and the sockets close a moment before it can be reaped.
+            bool late = deadline.IsCancellationRequested;
+            Exception? cause = failure is OperationCanceledException ? null : failure;
+            await Task.WhenAny(vm.Exited, Task.Delay(cause is null ? TimeSpan.Zero : s_exitGrace, Options.TimeProvider, CancellationToken.None))
+                .ConfigureAwait(false);
+            SandboxExit? exit = vm.Exited.IsCompleted ? await vm.DescribeExitAsync().ConfigureAwait(false) : null;
+            await vm.DisposeAsync().ConfigureAwait(false);
+            cancellationToken.ThrowIfCancellationRequested();
+            ObjectDisposedException.ThrowIf(_closing.IsCancellationRequested, this);
+            if (exit is not null)
+            {
+                throw new SandboxStartException(id, phase, exit.Description, exit.StandardErrorTail, failure);
+            }
+
+            if (late)
+            {
+                throw new SandboxTimeoutException(id, phase, Options.StartTimeout, failure);
+            }
+
+            throw new SandboxStartException(id, phase, failure.Message, vm.StandardErrorTail, failure);
+        }
+    }
+
+    private static readonly TimeSpan s_exitGrace = TimeSpan.FromSeconds(1);
+
+    private Sandbox Adopt(string id, SandboxSpec spec, VirtualMachine vm, ResumeResult resumed)
+    {
+        lock (_gate)
+        {
+            ObjectDisposedException.ThrowIf(_disposed is not null, this);
+            var sandbox = new Sandbox(this, id, spec, vm, resumed);
+            bool added = _sandboxes.TryAdd(id, sandbox);
+            Debug.Assert(added, "sandbox ids are unique");
+            return sandbox;
+        }
+    }
+
+    private long PluggedBytes(SandboxSpec spec, VmShape shape) =>
+        Math.Max(0, (spec.MemoryMib ?? shape.BaseMemoryMib) - shape.BaseMemoryMib) * (1L << 20);
+
+    private static async Task PlugAsync(VirtualMachine vm, long bytes, CancellationToken cancellationToken)
+    {
+        QmpClient qmp = await vm.GetQmpAsync().WaitAsync(cancellationToken).ConfigureAwait(false);
+        await qmp.QomSetAsync(QemuCommandLine.MemoryDevicePath, "requested-size", bytes, cancellationToken).ConfigureAwait(false);
+    }
+
+    private async Task<ResumeResult> ResumeAsync(
+        VirtualMachine vm, string id, SandboxSpec spec, long pluggedBytes, CancellationToken cancellationToken)
+    {
+        const int seedBytes = 64;
+        var request = new OpenRequest
+        {
+            Op = Operations.Resume,
+            Resume = new ResumeRequest
+            {
+                WallClockNanoseconds = (Options.TimeProvider.GetUtcNow() - DateTimeOffset.UnixEpoch).Ticks * TimeSpan.NanosecondsPerTick,
+                EntropySeed = RandomNumberGenerator.GetBytes(seedBytes),
+                Hostname = spec.Hostname ?? id,
+                Environment = spec.EnvironmentVariables.Count == 0
+                    ? null
+                    : new Dictionary<string, string>(spec.EnvironmentVariables, StringComparer.Ordinal),
+                RootDevice = spec.Image is null ? null : "vda",
+                WorkspaceDevice = spec.Image is null || !spec.Workspace ? null : "vdb",
+                Limits = new GuestLimits
+                {
+                    PidsMax = spec.PidsMax,
+                    MemoryMaxBytes = spec.MemoryMib is int memory ? ((long)memory << 20) / 10 * 9 : null,
+                    CpuMaxPercent = spec.CpuMaxPercent,
+                },
+                PluggedMemoryBytes = pluggedBytes == 0 ? null : pluggedBytes,
+            },
+        };
+        GuestStream stream = vm.Channel.OpenStream(GuestPort.Control, request);
+        try
+        {
+            return await stream.GetResultAsync(ProtocolJsonContext.Default.ResumeResult, cancellationToken).ConfigureAwait(false);
+        }
+        finally
+        {
+            await stream.DisposeAsync().ConfigureAwait(false);
+        }
+    }
+}

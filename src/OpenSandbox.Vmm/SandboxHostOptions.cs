@@ -1,0 +1,90 @@
+namespace OpenSandbox.Vmm;
+
+/// <summary>How a <see cref="SandboxHost"/> works. Immutable; every setting has a default.</summary>
+public sealed record SandboxHostOptions
+{
+    /// <summary>Images, golden snapshots and disks live here. Default: <c>OPENSANDBOX_STATE</c>, else <c>/var/lib/opensandbox</c>.</summary>
+    public string StateDirectory { get; init; } = FromEnvironment("OPENSANDBOX_STATE", "/var/lib/opensandbox");
+
+    /// <summary>
+    /// Where <c>vmlinuz</c>, <c>initramfs</c> and <c>launcher</c> are, as <c>scripts/build-assets.sh</c> makes them. Default:
+    /// <c>OPENSANDBOX_ASSETS</c>, else the folder <c>assets</c> beside the application.
+    /// </summary>
+    public string AssetsDirectory { get; init; } =
+        FromEnvironment("OPENSANDBOX_ASSETS", Path.Combine(AppContext.BaseDirectory, "assets"));
+
+    /// <summary>Locks and mount points while the host runs. Default: <c>OPENSANDBOX_RUNTIME</c>, else <c>/run/opensandbox</c>.</summary>
+    public string RuntimeDirectory { get; init; } = FromEnvironment("OPENSANDBOX_RUNTIME", "/run/opensandbox");
+
+    /// <summary>Absolute path of QEMU. Default: <c>/usr/bin/qemu-system-x86_64</c>.</summary>
+    public string QemuPath { get; init; } = "/usr/bin/qemu-system-x86_64";
+
+    /// <summary>Which accelerator to use. Default: <see cref="AcceleratorChoice.Auto"/>.</summary>
+    public AcceleratorChoice Accelerator { get; init; }
+
+    /// <summary>What stands between QEMU and the host. Default: <see cref="IsolationLevel.Full"/>.</summary>
+    public IsolationLevel Isolation { get; init; }
+
+    /// <summary>Virtual CPUs of every sandbox, 1 to 16; part of the golden snapshot. Default: 2.</summary>
+    public int VcpuCount { get; init; } = 2;
+
+    /// <summary>RAM of the golden snapshot, MiB, 256 to 65,536, a multiple of 128; more is plugged in per sandbox. Default: 512.</summary>
+    public int BaseMemoryMib { get; init; } = 512;
+
+    /// <summary>Largest memory that a sandbox may ask for, MiB, a multiple of 128 up to 262,144. Default: 16,384.</summary>
+    public int MaxMemoryMib { get; init; } = 16_384;
+
+    /// <summary>How many sandboxes may exist at once, 1 to 16,384. Default: 1,024.</summary>
+    public int MaxSandboxes { get; init; } = 1_024;
+
+    /// <summary>From spawn to an agent that has resumed. Default: 30 s (TCG on a busy host).</summary>
+    public TimeSpan StartTimeout { get; init; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>From the start of a golden build to its end, under TCG. Default: 120 s.</summary>
+    public TimeSpan GoldenBuildTimeout { get; init; } = TimeSpan.FromSeconds(120);
+
+    /// <summary>In which a guest must boot under KVM before it counts as broken here. Default: 8 s (healthy is under 2).</summary>
+    public TimeSpan KvmProbeTimeout { get; init; } = TimeSpan.FromSeconds(8);
+
+    /// <summary>Deadline of one request to an agent that should answer at once. Default: 30 s.</summary>
+    public TimeSpan RequestTimeout { get; init; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>In which a killed VM must be gone. Default: 10 s.</summary>
+    public TimeSpan KillTimeout { get; init; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>First uid that sandboxes run under with full isolation; the one at slot n gets this plus n. Default: 200,000.</summary>
+    public int FirstUid { get; init; } = 200_000;
+
+    /// <summary>Clock and timers. Default: the system's.</summary>
+    public TimeProvider TimeProvider { get; init; } = TimeProvider.System;
+
+    internal void Validate()
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(StateDirectory);
+        ArgumentException.ThrowIfNullOrWhiteSpace(AssetsDirectory);
+        ArgumentException.ThrowIfNullOrWhiteSpace(RuntimeDirectory);
+        ArgumentException.ThrowIfNullOrWhiteSpace(QemuPath);
+        ThrowIfOutside(VcpuCount, 1, 16, nameof(VcpuCount));
+        ThrowIfOutside(BaseMemoryMib, 256, 65_536, nameof(BaseMemoryMib));
+        ThrowIfOutside(MaxMemoryMib, BaseMemoryMib, 262_144, nameof(MaxMemoryMib));
+        ArgumentOutOfRangeException.ThrowIfNotEqual(BaseMemoryMib % 128, 0, nameof(BaseMemoryMib));
+        ArgumentOutOfRangeException.ThrowIfNotEqual(MaxMemoryMib % 128, 0, nameof(MaxMemoryMib));
+        ThrowIfOutside(MaxSandboxes, 1, 16_384, nameof(MaxSandboxes));
+        ThrowIfOutside(FirstUid, 1_000, int.MaxValue - 65_536, nameof(FirstUid));
+        foreach (TimeSpan limit in (ReadOnlySpan<TimeSpan>)[StartTimeout, GoldenBuildTimeout, KvmProbeTimeout, RequestTimeout, KillTimeout])
+        {
+            ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(limit, TimeSpan.Zero);
+        }
+
+        ArgumentNullException.ThrowIfNull(TimeProvider);
+    }
+
+    private static void ThrowIfOutside(int value, int low, int high, string name)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(value, low, name);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(value, high, name);
+    }
+
+    private static string FromEnvironment(string variable, string otherwise) =>
+        Environment.GetEnvironmentVariable(variable) is { Length: > 0 } value ? value : otherwise;
+}

@@ -1,0 +1,27 @@
+namespace OpenSandbox.Vmm;
+
+/// <summary>How a command ended.</summary>
+/// <param name="ExitCode">Exit code, or 128 plus the signal's number, as shells count.</param>
+/// <param name="Signal">Number of the signal that ended it.</param>
+/// <param name="TimedOut">Its time was up, and it was killed with everything it had started.</param>
+/// <param name="OutOfMemory">The kernel killed it or a child of it for lack of memory.</param>
+/// <param name="OutputCut">Processes it left behind still held its output; what they write is not waited for.</param>
+/// <param name="WallTime">From just before its start to its end, measured in the guest.</param>
+/// <param name="CpuTime">CPU time of it and its descendants, where the guest knows it.</param>
+public sealed record SandboxProcessExit(
+    int ExitCode, int? Signal, bool TimedOut, bool OutOfMemory, bool OutputCut, TimeSpan WallTime, TimeSpan? CpuTime)
+{
+    /// <inheritdoc/>
+    public override string ToString() =>
+        (TimedOut ? "its time being up" : Signal is int signal ? $"signal {signal}" : $"exit code {ExitCode}")
+        + (OutOfMemory ? " (out of memory)" : "");
+
+    internal static SandboxProcessExit From(VirtioSerial.ExecResultMessage message) => new(
+        message.ExitCode ?? 128 + message.Signal ?? 255,
+        message.Signal,
+        message.TimedOut,
+        message.OutOfMemory,
+        message.OutputCut,
+        TimeSpan.FromMicroseconds(message.WallMicroseconds),
+        message.CpuMicroseconds is long cpu ? TimeSpan.FromMicroseconds(cpu) : null);
+}

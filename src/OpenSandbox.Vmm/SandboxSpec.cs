@@ -1,0 +1,63 @@
+using System.Collections.ObjectModel;
+
+namespace OpenSandbox.Vmm;
+
+/// <summary>What a sandbox is made of. Immutable; use <c>with</c> for variations.</summary>
+public sealed record SandboxSpec
+{
+    /// <summary>Name or digest of the root file system image; <see langword="null"/>: none, for measuring. Default: <c>default</c>.</summary>
+    public string? Image { get; init; } = "default";
+
+    /// <summary>
+    /// RAM, MiB: 256 to <see cref="SandboxHostOptions.MaxMemoryMib"/>, a multiple of 128. Below the golden snapshot's RAM it is a limit on
+    /// the sandbox's processes; above, memory is plugged in. Default: the golden snapshot's.
+    /// </summary>
+    public int? MemoryMib { get; init; }
+
+    /// <summary>Largest number of processes and threads, 8 to 65,536. Default: 128.</summary>
+    public int PidsMax { get; init; } = 128;
+
+    /// <summary>CPU limit in percent of one CPU, 1 to 100 times the vCPUs. Default: 80 percent of all of them.</summary>
+    public int? CpuMaxPercent { get; init; }
+
+    /// <summary>Whether there is a disk of its own at <c>/workspace</c>. Default: yes, where there is an image.</summary>
+    public bool Workspace { get; init; } = true;
+
+    /// <summary>Environment of every command, above the image's and below the command's own. Default: empty.</summary>
+    public IReadOnlyDictionary<string, string> EnvironmentVariables { get; init; } = ReadOnlyDictionary<string, string>.Empty;
+
+    /// <summary>Host name, 1 to 63 letters, digits and hyphens. Default: the sandbox's id.</summary>
+    public string? Hostname { get; init; }
+
+    internal void Validate(SandboxHostOptions options)
+    {
+        if (MemoryMib is int memory)
+        {
+            if (memory < 256 || memory > options.MaxMemoryMib || memory % 128 != 0)
+            {
+                throw new ArgumentException(
+                    $"memory of {memory} MiB: it must be a multiple of 128 from 256 to {options.MaxMemoryMib} (SandboxHostOptions.MaxMemoryMib)",
+                    nameof(MemoryMib));
+            }
+        }
+
+        if (PidsMax is < 8 or > 65_536)
+        {
+            throw new ArgumentException($"a limit of {PidsMax} processes: it must be from 8 to 65,536", nameof(PidsMax));
+        }
+
+        if (CpuMaxPercent is int cpu && (cpu < 1 || cpu > 100 * options.VcpuCount))
+        {
+            throw new ArgumentException(
+                $"a CPU limit of {cpu} percent: it must be from 1 to {100 * options.VcpuCount} (100 per vCPU)", nameof(CpuMaxPercent));
+        }
+
+        if (Hostname is not null
+            && (Hostname.Length is 0 or > 63 || Hostname[0] == '-' || !Hostname.All(static c => char.IsAsciiLetterOrDigit(c) || c == '-')))
+        {
+            throw new ArgumentException($"host name '{Hostname}': 1 to 63 letters, digits and hyphens", nameof(Hostname));
+        }
+
+        GuestText.ValidateEnvironment(EnvironmentVariables);
+    }
+}

@@ -1,0 +1,46 @@
+using Microsoft.Extensions.Logging;
+
+namespace OpenSandbox.Vmm;
+
+/// <summary>Log messages of this library: event ids 4000 to 4999. Never environment values, input, output, file contents or arguments.</summary>
+internal static partial class VmmLog
+{
+    [LoggerMessage(4001, LogLevel.Information, "Host started: {Accelerator}, QEMU {QemuVersion}, golden snapshot {GoldenKey} ({Milliseconds} ms)")]
+    internal static partial void HostStarted(ILogger logger, string accelerator, string qemuVersion, string goldenKey, long milliseconds);
+
+    [LoggerMessage(4002, LogLevel.Warning, "KVM is not used: {Reason}. Sandboxes run under TCG, which is slower")]
+    internal static partial void KvmNotUsed(ILogger logger, string reason);
+
+    [LoggerMessage(4003, LogLevel.Information, "Golden snapshot {GoldenKey} built in {Milliseconds} ms ({RamBytes} bytes of RAM, {StateBytes} of device state)")]
+    internal static partial void GoldenBuilt(ILogger logger, string goldenKey, long milliseconds, long ramBytes, long stateBytes);
+
+    [LoggerMessage(4004, LogLevel.Warning, "Golden snapshot {GoldenKey} cannot be used and is built anew: {Reason}")]
+    internal static partial void GoldenRejected(ILogger logger, string goldenKey, string reason);
+
+    [LoggerMessage(4005, LogLevel.Information, "Sandbox {SandboxId} started in {Milliseconds} ms")]
+    internal static partial void SandboxStarted(ILogger logger, string sandboxId, long milliseconds);
+
+    [LoggerMessage(4006, LogLevel.Information, "Sandbox {SandboxId} ended: {Description}")]
+    internal static partial void SandboxEnded(ILogger logger, string sandboxId, string description);
+
+    [LoggerMessage(4007, LogLevel.Error, "Sandbox {SandboxId} was lost: {Description}")]
+    internal static partial void SandboxLost(ILogger logger, string sandboxId, string description);
+
+    [LoggerMessage(4008, LogLevel.Error, "The launcher of {Name} (process {ProcessId}) did not end when asked to; it is killed")]
+    internal static partial void LauncherDidNotEnd(ILogger logger, string name, int processId);
+
+    [LoggerMessage(4009, LogLevel.Debug, "The monitor of {Name} was already gone")]
+    internal static partial void MonitorFailed(ILogger logger, string name, Exception failure);
+
+    [LoggerMessage(4010, LogLevel.Information, "Image {Digest} imported as '{Name}' ({StoredBytes} bytes stored)")]
+    internal static partial void ImageImported(ILogger logger, string digest, string name, long storedBytes);
+
+    [LoggerMessage(4011, LogLevel.Warning, "Sandbox {SandboxId}: the host's disk is full, the guest is stopped until there is room")]
+    internal static partial void HostDiskFull(ILogger logger, string sandboxId);
+
+    [LoggerMessage(4012, LogLevel.Information, "Building a golden snapshot under {Accelerator}; this happens once")]
+    internal static partial void GoldenBuilding(ILogger logger, string accelerator);
+
+    [LoggerMessage(4013, LogLevel.Warning, "A left-over of an earlier run could not be removed: {Path}")]
+    internal static partial void SweepFailed(ILogger logger, string path, Exception failure);
+}
