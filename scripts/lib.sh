@@ -162,6 +162,7 @@ read_list() { sed -e 's/#.*//' -e 's/[[:space:]]*$//' -e '/^$/d' -- "$1"; }
 OSB_PACKAGES_RUN=(qemu-system-x86 e2fsprogs liblz4-1)
 OSB_PACKAGES_BUILD=(gcc libc6-dev cpio kmod)
 OSB_PACKAGES_IMAGE=(mmdebstrap e2fsprogs)
+OSB_PACKAGES_TEST=(qemu-utils lz4)
 
 # missing_packages PACKAGE...: those that are not installed, one a line.
 missing_packages() {
@@ -177,7 +178,8 @@ missing_packages() {
 need_packages() {
   local why=$1 stamp missing
   shift
-  stamp=$OSB_CACHE/packages/$(printf '%s+' "$@" | tr -c 'a-z0-9+\n' -)
+  stamp="$*"
+  stamp=$OSB_CACHE/packages/${stamp// /,}
   if [[ -f $stamp && ! /var/lib/dpkg/status -nt $stamp ]]; then return 0; fi
   if ! command -v dpkg-query >/dev/null; then
     die -3 "this needs a Debian 12 machine (dpkg-query is missing). Packages needed to $why: $*"
@@ -227,13 +229,12 @@ need_dotnet() {
   fi
 }
 
-# dotnet_build ARG...: `dotnet ARG...` as every script here calls it: quiet, and leaving no build server behind that could hold a
-# terminal, a lock or a folder. A machine without libicu is fine.
-dotnet_build() {
-  (
-    cd -- "$OSB_ROOT"
-    export DOTNET_NOLOGO=1 DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_SYSTEM_GLOBALIZATION_INVARIANT=1
-    export DOTNET_CLI_UI_LANGUAGE=en DOTNET_CLI_USE_MSBUILD_SERVER=0 MSBUILDDISABLENODEREUSE=1 UseSharedCompilation=false
-    dotnet "$@"
-  )
+# dotnet_environment COMMAND...: runs COMMAND, which is or starts `dotnet`, as every script here does: quiet, and leaving no build server
+# behind that could hold a terminal, a lock or a folder. A machine without libicu is fine.
+dotnet_environment() {
+  env DOTNET_NOLOGO=1 DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_SYSTEM_GLOBALIZATION_INVARIANT=1 DOTNET_CLI_UI_LANGUAGE=en \
+    DOTNET_CLI_USE_MSBUILD_SERVER=0 MSBUILDDISABLENODEREUSE=1 UseSharedCompilation=false "$@"
 }
+
+# dotnet_build ARG...: `dotnet ARG...` in the root of the checkout.
+dotnet_build() { (cd -- "$OSB_ROOT" && dotnet_environment dotnet "$@"); }
