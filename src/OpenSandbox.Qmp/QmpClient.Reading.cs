@@ -1,0 +1,179 @@
+using System.Buffers;
+using System.IO.Pipelines;
+using System.Net.Sockets;
+using OpenSandbox.Qmp.Protocol;
+using OpenSandbox.Qmp.Transport;
+
+namespace OpenSandbox.Qmp;
+
+// Reading: the one loop that takes lines off the socket and hands out what they say.
+public sealed partial class QmpClient
+{
+    /// <summary>Reads after which the loop lets others have the thread: a QEMU that never stops talking must not own one.</summary>
+    private const int ReadsBetweenYields = 64;
+
+    private static readonly StreamPipeReaderOptions s_readerOptions = new(bufferSize: 4096, minimumReadSize: 1024, useZeroByteReads: true);
+
+    private LineSplitter _lines;
+    private bool _greeted;
+    private bool _quitAcknowledged;
+    private long _droppedReplies;
+
+    private void StartReading()
+    {
+        // The loop outlives the call that starts it and must not drag that call's ambient state along.
+        if (ExecutionContext.IsFlowSuppressed())
+        {
+            _readLoop = ReadLoopAsync();
+            return;
+        }
+
+        using (ExecutionContext.SuppressFlow())
+        {
+            _readLoop = ReadLoopAsync();
+        }
+    }
+
+    /// <summary>Runs until the connection ends; never throws.</summary>
+    private async Task ReadLoopAsync()
+    {
+        PipeReader? reader = null;
+        try
+        {
+            reader = PipeReader.Create(new NetworkStream(_socket, ownsSocket: false), s_readerOptions);
+            for (int reads = 1; ; reads++)
+            {
+                // With zero-byte reads the pipe rents a buffer only when there is something to put into it.
+                ReadResult result = await reader.ReadAsync().ConfigureAwait(false);
+                ReadOnlySequence<byte> rest = TakeLines(result.Buffer);
+                reader.AdvanceTo(rest.Start, rest.End);
+                if (result.IsCompleted)
+                {
+                    throw new QmpConnectionException(DescribeEnd(rest.IsEmpty));
+                }
+
+                if (reads % ReadsBetweenYields == 0)
+                {
+                    await Task.Yield();
+                }
+            }
+        }
+        catch (Exception e)
+        {
+            // The loop's boundary: whatever ended it is the end of the connection.
+            End(Lost(e));
+        }
+        finally
+        {
+            if (reader is not null)
+            {
+                await reader.CompleteAsync().ConfigureAwait(false);
+            }
+        }
+    }
+
+    private string DescribeEnd(bool betweenLines)
+    {
+        if (_quitAcknowledged)
+        {
+            return "QEMU closed the connection after quit";
+        }
+
+        return betweenLines ? "QEMU closed the connection" : "QEMU closed the connection in the middle of a line";
+    }
+
+    private ReadOnlySequence<byte> TakeLines(ReadOnlySequence<byte> buffer)
+    {
+        while (_lines.TryTake(ref buffer, out ReadOnlySequence<byte> line))
+        {
+            Handle(MessageParser.Parse(line));
+        }
+
+        return buffer;
+    }
+
+    private void Handle(in Message message)
+    {
+        if (message.Kind == MessageKind.Greeting)
+        {
+            HandleGreeting(message);
+        }
+        else if (!_greeted)
+        {
+            throw new QmpProtocolException("QEMU sent something else before its greeting");
+        }
+        else if (message.Kind == MessageKind.Event)
+        {
+            Publish(message);
+        }
+        else
+        {
+            HandleReply(message);
+        }
+    }
+
+    private void HandleGreeting(in Message message)
+    {
+        if (_greeted)
+        {
+            throw new QmpProtocolException("QEMU greeted twice");
+        }
+
+        _greeted = true;
+        if (Take(GreetingId) is { } call)
+        {
+            Return(call, message);
+        }
+    }
+
+    private void HandleReply(in Message message)
+    {
+        if (Take(message.Id) is not { } call)
+        {
+            Interlocked.Increment(ref _droppedReplies);
+            _logger.ReplyDropped(message.Id);
+            return;
+        }
+
+        _logger.CommandAnswered(message.Id);
+        if (message.Kind == MessageKind.Return)
+        {
+            _quitAcknowledged |= call.Command == QuitCommand;
+            Return(call, message);
+            return;
+        }
+
+        Refuse(call, message);
+    }
+
+    /// <summary>Completes a call with its value, or with the connection's end when the value is not what the command returns.</summary>
+    private void Return(IPendingCall call, in Message message)
+    {
+        try
+        {
+            call.Return(message.Payload);
+        }
+        catch (QmpProtocolException e)
+        {
+            // The call is no longer in the table, so it gets the cause from here.
+            End(e);
+            call.Fail(_cause!);
+            throw;
+        }
+    }
+
+    private void Refuse(IPendingCall call, in Message message)
+    {
+        try
+        {
+            (string errorClass, string description) = Replies.ParseError(message.Payload);
+            call.Fail(new QmpCommandException(call.Command, errorClass, description));
+        }
+        catch (QmpProtocolException e)
+        {
+            End(e);
+            call.Fail(_cause!);
+            throw;
+        }
+    }
+}

@@ -1,0 +1,11 @@
+namespace OpenSandbox.VirtioSerial;
+
+/// <summary>The two virtio-serial ports of a sandbox.</summary>
+public enum GuestPort
+{
+    /// <summary>Ping, resume and quiesce: <see cref="ProtocolConstants.ControlPortName"/>.</summary>
+    Control,
+
+    /// <summary>Commands and files: <see cref="ProtocolConstants.BulkPortName"/>.</summary>
+    Bulk,
+}

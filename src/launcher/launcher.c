@@ -1,0 +1,329 @@
+// launcher: starts a virtual machine monitor in a jail and stays as its parent.
+//
+//   launcher --root DIR --uid N --gid N --keep N [--status-fd N] [--attached [--parent PID]] [--kvm] [--cgroup DIR]... [--nofile N]
+//            [--fsize BYTES] [--isolation full|none|rootless] [--hostname NAME] -- /usr/bin/qemu-system-x86_64 ARGS...
+//
+// Options are explained by --help (options.c). Two processes come of it:
+//
+//   supervisor   what the caller spawned. Once the command runs it has the command's uid, no capabilities, no descriptors but a
+//                signalfd and a filter that leaves it read, poll, wait4, kill and exit. It exits as the command did
+//                (code, or 128+signal), or with 137 after SIGTERM, having seen the command end.
+//   command      first process of its own pid namespace; made like this, in this order, each step failing with its name:
+//
+//     1  clone3 with new mount, pid, net, ipc and uts namespaces (rootless: user namespace too), in the v2 cgroup if there is one
+//     2  session of its own; the signal for the parent's death; further cgroups; then the cgroup namespace, rooted in them
+//     3  tmpfs as root, read-only nosuid nodev /usr, devices, /proc with processes only; pivot_root; old root detached; read-only
+//     4  limits; every descriptor above --keep closed
+//     5  bounding and ambient sets emptied; groups, gid, uid; capabilities cleared; no_new_privs
+//     6  the signal for the parent's death again, because a change of uid clears it, and a check that the parent did not die before
+//     7  system call filter
+//     8  execve with a fixed environment
+//
+// Life-cycle: the command dies with the supervisor whatever kills that (parent-death signal, which the command's filter keeps it from
+// clearing). The supervisor dies with its spawner with --attached alone. The parent-death signal is tied to the spawning *thread*:
+// spawn from one that lives as long as the sandbox is to live.
+//
+// Descriptors: the caller places what the command inherits at 0..keep without holes. Status lines go to --status-fd; its end of file
+// after `pid N` and without `error` means that the command has been executed.
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/personality.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "launcher.h"
+
+static void reset_signals(void) {
+    // Ignored signals are inherited; an ignored SIGCHLD would make the command's exit code unobtainable.
+    struct sigaction standard = {.sa_handler = SIG_DFL};
+    for (int signal = 1; signal < NSIG; signal++) {
+        sigaction(signal, &standard, NULL);   // fails for SIGKILL, SIGSTOP and those that the C library keeps
+    }
+}
+
+static void die_with_parent(void) {
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0) {
+        fail("parent-death signal");
+    }
+}
+
+static void unblock_signals(void) {
+    sigset_t none;
+    sigemptyset(&none);
+    if (sigprocmask(SIG_SETMASK, &none, NULL) < 0) {
+        fail("unblock signals");
+    }
+}
+
+// ---- the command's side
+
+static _Noreturn void run_command(const struct options *options, int supervisor, const int *cgroup_fds, bool namespaces) {
+    report_to_supervisor(supervisor);
+    die_with_parent();
+    if (setsid() < 0) {
+        fail("setsid");
+    }
+    if (options->isolation == ISOLATION_ROOTLESS) {
+        report_missing("uid-per-sandbox");
+        if (namespaces) {
+            privileges_map_user(options->uid, options->gid);
+        }
+    }
+
+    privileges_join_cgroups(options, cgroup_fds);
+    if (namespaces) {
+        if (unshare(CLONE_NEWCGROUP) < 0) {
+            fail("cgroup namespace");
+        }
+        if (sethostname(options->hostname, strlen(options->hostname)) < 0 || setdomainname("", 0) < 0) {
+            fail("host name");
+        }
+        filesystem_enter(options);
+    }
+
+    privileges_limit_resources(options);
+    umask(077);
+    personality(0);   // the caller's, possibly without address randomisation; cannot fail for 0
+
+    if (dup3(supervisor, options->keep + 1, O_CLOEXEC) < 0 && errno != EINVAL) {   // EINVAL: it is there already
+        fail("move descriptor");
+    }
+    supervisor = options->keep + 1;
+    report_to_supervisor(supervisor);
+    if (syscall(SYS_close_range, options->keep + 2, ~0U, 0) < 0) {
+        fail("close_range");
+    }
+
+    privileges_drop(options, true);
+    die_with_parent();
+    // The pipe has no reader any more when the supervisor died before the line above.
+    struct pollfd pipe = {.fd = supervisor};
+    if (poll(&pipe, 1, 0) < 0 || (pipe.revents & POLLERR) != 0) {
+        _exit(EXIT_LAUNCHER_FAILED);
+    }
+    unblock_signals();
+    seccomp_confine_command();
+
+    static char *const environment[] = {"PATH=/usr/bin", "HOME=/tmp", "LANG=C", NULL};
+    report_exec();
+    execve(options->command[0], options->command, environment);
+    fail("execute %s", options->command[0]);
+}
+
+// ---- the supervisor's side
+
+struct start {
+    char line[512];
+    size_t length;
+    bool failed;
+    bool executed;
+};
+
+static void take_line(struct start *start) {
+    start->line[start->length] = 0;
+    switch (start->line[0]) {
+    case MESSAGE_EXEC: start->executed = true; break;
+    case MESSAGE_ERROR: start->failed = true; report_relay(MESSAGE_ERROR, start->line + 1); break;
+    case MESSAGE_MISSING: report_relay(MESSAGE_MISSING, start->line + 1); break;
+    }
+    start->length = 0;
+}
+
+// Returns false at the end of the pipe: the command has been executed, or is gone.
+static bool take_messages(struct start *start, int pipe_fd) {
+    char bytes[512];
+    ssize_t count = read(pipe_fd, bytes, sizeof bytes);
+    if (count < 0) {
+        return errno == EINTR;
+    }
+    for (ssize_t i = 0; i < count; i++) {
+        if (bytes[i] == '\n') {
+            take_line(start);
+        } else if (start->length < sizeof start->line - 1) {
+            start->line[start->length++] = bytes[i];
+        }
+    }
+    return count > 0;
+}
+
+static int exit_code(int status, bool killed) {
+    if (killed) {
+        return EXIT_KILLED;
+    }
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+static _Noreturn void abandon(pid_t child) {
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    _exit(EXIT_LAUNCHER_FAILED);
+}
+
+// From here on the supervisor can do no more to the machine than the command can. fail() is enough when a step fails: the command
+// dies with this process.
+static void confine_supervisor(const struct options *options, pid_t spawner) {
+    privileges_drop(options, false);
+    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) {
+        fail("supervisor not dumpable");
+    }
+    if (options->attached) {
+        die_with_parent();
+        if (getppid() != spawner) {
+            fail_with(ESRCH, "parent %d", (int)spawner);
+        }
+    }
+    seccomp_confine_supervisor();
+}
+
+static _Noreturn void supervise(const struct options *options, pid_t child, int messages, int signals, pid_t spawner) {
+    struct start start = {.length = 0};
+    bool killed = false;
+    int status;
+    for (;;) {
+        struct pollfd polled[2] = {{.fd = signals, .events = POLLIN}, {.fd = messages, .events = POLLIN}};
+        if (poll(polled, 2, -1) < 0) {
+            if (errno == EINTR) {
+                continue;
+            }
+            abandon(child);
+        }
+        // Messages first: after the command's end they are the reason of it.
+        if (polled[1].revents != 0 && !take_messages(&start, messages)) {
+            close(messages);
+            messages = -1;
+            if (start.executed && !start.failed) {
+                confine_supervisor(options, spawner);
+            } else if (!start.failed && !killed) {
+                report_relay(MESSAGE_ERROR, "start: the command was killed before it was executed: No child processes (10)");
+                start.failed = true;
+            }
+            if (options->status_fd >= 0) {
+                close(options->status_fd);
+                report_to_status(-1);
+            }
+        }
+        struct signalfd_siginfo signal;
+        if (polled[0].revents != 0 && read(signals, &signal, sizeof signal) == sizeof signal && signal.ssi_signo != SIGCHLD) {
+            killed = true;
+            kill(child, SIGKILL);
+        }
+        // As the first process of a pid namespace it is waitable when everything in that namespace is gone.
+        if (messages < 0 && waitpid(child, &status, WNOHANG) == child) {
+            _exit(start.failed ? EXIT_LAUNCHER_FAILED : exit_code(status, killed));
+        }
+    }
+}
+
+static int listen_to_signals(void) {
+    sigset_t all, awaited;
+    sigfillset(&all);
+    sigemptyset(&awaited);
+    const int numbers[] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP, SIGQUIT};
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        sigaddset(&awaited, numbers[i]);
+    }
+    if (sigprocmask(SIG_SETMASK, &all, NULL) < 0) {
+        fail("block signals");
+    }
+    int fd = signalfd(-1, &awaited, SFD_CLOEXEC);
+    if (fd < 0) {
+        fail("signalfd");
+    }
+    return fd;
+}
+
+// Everything but the three, which may come in any order and may be -1.
+static void close_all_except(int a, int b, int c) {
+    int from = 0;
+    for (;;) {
+        int next = -1;
+        const int kept[] = {a, b, c};
+        for (int i = 0; i < 3; i++) {
+            if (kept[i] >= from && (next < 0 || kept[i] < next)) {
+                next = kept[i];
+            }
+        }
+        if (next != from && syscall(SYS_close_range, from, next < 0 ? ~0U : (unsigned)next - 1, 0) < 0) {
+            fail("close_range");
+        }
+        if (next < 0) {
+            return;
+        }
+        from = next + 1;
+    }
+}
+
+static pid_t start_process(uint64_t flags, int cgroup_fd) {
+    struct clone_args arguments = {.flags = flags, .exit_signal = SIGCHLD};
+    if (cgroup_fd >= 0) {
+        arguments.flags |= CLONE_INTO_CGROUP;
+        arguments.cgroup = (uint64_t)cgroup_fd;
+    }
+    return (pid_t)syscall(SYS_clone3, &arguments, sizeof arguments);
+}
+
+int main(int argc, char **argv) {
+    pid_t spawner = getppid();
+    struct options options;
+    options_parse(argc, argv, &options);
+
+    reset_signals();
+    int signals = listen_to_signals();
+    if (options.attached) {
+        if (options.parent != 0) {
+            spawner = options.parent;
+        }
+        die_with_parent();
+        if (getppid() != spawner) {
+            fail_with(ESRCH, "parent %d", (int)spawner);
+        }
+    }
+    setsid();   // fails for a group's leader, which has left the terminal's group already
+    if (chdir("/") < 0) {
+        fail("chdir /");
+    }
+
+    int cgroup_fds[MAX_CGROUPS];
+    for (int i = 0; i < options.cgroup_count; i++) {
+        cgroup_fds[i] = privileges_open_cgroup(options.cgroups[i]);
+    }
+    int pipe_fds[2];
+    if (pipe2(pipe_fds, O_CLOEXEC) < 0) {
+        fail("pipe");
+    }
+
+    uint64_t namespaces = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS;
+    if (options.isolation == ISOLATION_NONE) {
+        namespaces = 0;
+    } else if (options.isolation == ISOLATION_ROOTLESS) {
+        namespaces |= CLONE_NEWUSER;
+    }
+    pid_t child = start_process(namespaces, -1);
+    if (child < 0 && options.isolation == ISOLATION_ROOTLESS) {
+        char text[128];
+        snprintf(text, sizeof text, "namespaces: %s (%d)", strerror(errno), errno);
+        report_missing(text);
+        namespaces = 0;
+        child = start_process(0, -1);
+    }
+    if (child < 0) {
+        fail("create process and namespaces");
+    }
+    if (child == 0) {
+        run_command(&options, pipe_fds[1], cgroup_fds, namespaces != 0);
+    }
+    report_pid(child);
+    close_all_except(options.status_fd, pipe_fds[0], signals);
+    supervise(&options, child, pipe_fds[0], signals, spawner);
+}

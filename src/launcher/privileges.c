@@ -1,0 +1,163 @@
+// Cgroups, limits, user, groups and capabilities.
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "launcher.h"
+
+int privileges_open_cgroup(const char *directory) {
+    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0) {
+        fail("open cgroup %s", directory);
+    }
+    // On hybrid hosts /sys/fs/cgroup itself is a tmpfs: files can be created there and confine nothing.
+    struct statfs filesystem;
+    if (fstatfs(fd, &filesystem) < 0) {
+        fail("statfs cgroup %s", directory);
+    }
+    if (filesystem.f_type != CGROUP2_SUPER_MAGIC && filesystem.f_type != CGROUP_SUPER_MAGIC) {
+        fail_with(EINVAL, "cgroup %s: not on a cgroup file system", directory);
+    }
+    return fd;
+}
+
+void privileges_join_cgroups(const struct options *options, const int *cgroup_fds) {
+    for (int i = 0; i < options->cgroup_count; i++) {
+        if (cgroup_fds[i] < 0) {
+            continue;   // joined by clone3
+        }
+        int fd = openat(cgroup_fds[i], "cgroup.procs", O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+        if (fd < 0) {
+            fail("open cgroup.procs of %s", options->cgroups[i]);
+        }
+        // "0" is the writer itself; a number would be looked up in some pid namespace.
+        if (write(fd, "0", 1) != 1) {
+            fail("join cgroup %s", options->cgroups[i]);
+        }
+        close(fd);
+    }
+}
+
+static void limit(int resource, const char *name, rlim_t value) {
+    struct rlimit limits = {.rlim_cur = value, .rlim_max = value};
+    if (setrlimit(resource, &limits) < 0) {
+        fail("limit %s", name);
+    }
+}
+
+void privileges_limit_resources(const struct options *options) {
+    limit(RLIMIT_CORE, "core", 0);
+    limit(RLIMIT_NOFILE, "nofile", options->nofile);
+    limit(RLIMIT_MEMLOCK, "memlock", 0);
+    if (options->limit_file_size) {
+        limit(RLIMIT_FSIZE, "fsize", options->file_size);
+    }
+}
+
+static void write_proc(const char *path, const char *text) {
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0) {
+        fail("open %s", path);
+    }
+    if (write(fd, text, strlen(text)) < 0) {
+        fail("write %s", path);
+    }
+    close(fd);
+}
+
+// The ids keep their numbers inside, so that files look the same from both sides.
+void privileges_map_user(uid_t uid, gid_t gid) {
+    char text[64];
+    write_proc("/proc/self/setgroups", "deny");
+    snprintf(text, sizeof text, "%u %u 1", uid, uid);
+    write_proc("/proc/self/uid_map", text);
+    snprintf(text, sizeof text, "%u %u 1", gid, gid);
+    write_proc("/proc/self/gid_map", text);
+}
+
+// QEMU opens /dev/kvm by its name. Where the device is not open to everyone its group is the one supplementary group that is kept.
+static int kvm_group(gid_t *group) {
+    struct stat status;
+    if (stat("/dev/kvm", &status) < 0) {
+        fail("stat /dev/kvm");
+    }
+    if ((status.st_mode & 0006) == 0006) {
+        return 0;
+    }
+    if (status.st_gid == 0 || (status.st_mode & 0060) != 0060) {
+        fail_with(EACCES, "option --kvm: /dev/kvm is open to root alone");
+    }
+    *group = status.st_gid;
+    return 1;
+}
+
+static bool has_other_groups(gid_t own) {
+    enum { LISTED = 64 };
+    gid_t groups[LISTED];
+    int count = getgroups(LISTED, groups);
+    if (count < 0) {
+        return true;   // more than are listed
+    }
+    for (int i = 0; i < count; i++) {
+        if (groups[i] != own) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void privileges_drop(const struct options *options, bool for_command) {
+    gid_t groups[1];
+    int group_count = for_command && options->kvm && geteuid() == 0 ? kvm_group(groups) : 0;
+
+    // The bounding set first: afterwards there is no CAP_SETPCAP left to do it with. Without that capability (a caller other than
+    // root, outside of a user namespace) the set is inert: no_new_privs keeps a file's capabilities out for good.
+    for (unsigned long capability = 0; prctl(PR_CAPBSET_READ, capability, 0, 0, 0) >= 0; capability++) {
+        if (prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) < 0) {
+            if (options->isolation == ISOLATION_FULL || errno != EPERM) {
+                fail("drop capability %lu from the bounding set", capability);
+            }
+            if (for_command) {
+                report_missing("bounding-set");
+            }
+            break;
+        }
+    }
+    if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0) {
+        fail("clear ambient capabilities");
+    }
+
+    if (setgroups((size_t)group_count, groups) < 0) {
+        if (options->isolation == ISOLATION_FULL || errno != EPERM) {
+            fail("setgroups");
+        }
+        if (for_command && has_other_groups(options->gid)) {
+            report_missing("supplementary-groups");
+        }
+    }
+    if (setresgid(options->gid, options->gid, options->gid) < 0) {
+        fail("setresgid %u", options->gid);
+    }
+    if (setresuid(options->uid, options->uid, options->uid) < 0) {
+        fail("setresuid %u", options->uid);
+    }
+
+    // The uid change has cleared root's capabilities; those of a user namespace's first process and inheritable ones are cleared here.
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct none[2] = {{0}};
+    if (syscall(SYS_capset, &header, none) < 0) {
+        fail("capset");
+    }
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) {
+        fail("no_new_privs");
+    }
+}

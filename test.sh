@@ -1,0 +1,130 @@
+#!/usr/bin/env bash
+# test.sh [--long] [--filter EXPRESSION]: builds everything and runs every test project under tests/, one after the other.
+#   --long      property tests generate at least 1,000,000 cases each, and long-running tests may take hours
+#   --filter    passed to `dotnet test`: a part of a test's full name, or an expression such as FullyQualifiedName~Frame
+# The last line of its output is "N passed, N failed, N skipped". A project that crashes, hangs or has no tests counts as a failure.
+# The state of the sandboxes that tests start is kept in .cache/test-state, so that images and goldens are made once per machine.
+set -euo pipefail
+
+OSB_ROOT=$(cd -P -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
+# shellcheck source=scripts/lib.sh
+source "$OSB_ROOT/scripts/lib.sh"
+# shellcheck source=scripts/build.sh
+source "$OSB_ROOT/scripts/build.sh"
+
+usage() { die "usage: test.sh [--long] [--filter EXPRESSION]"; }
+long='' filter=''
+while (($# > 0)); do
+  case $1 in
+    --long) long=1 ;;
+    --filter)
+      if (($# < 2)) || [[ -z $2 ]]; then usage; fi
+      filter=$2
+      shift
+      ;;
+    *) usage ;;
+  esac
+  shift
+done
+
+passed=0 failed=0 skipped=0
+summary=()
+running='' child=''
+# Whatever ends this script, the last line says how it stands.
+finish() {
+  local status=$?
+  trap '' INT TERM
+  if [[ -n $child ]]; then
+    kill -TERM "$child" 2>/dev/null || true
+    wait "$child" || true
+  fi
+  # Cut short between two projects, or before the first: something has not been run.
+  if ((status != 0 && failed == 0)) || [[ -n $running ]]; then
+    failed=$((failed + 1))
+    if [[ -n $running ]]; then summary+=("$running: interrupted"); fi
+  fi
+  printf '\n'
+  if ((${#summary[@]} > 0)); then printf '%s\n' "${summary[@]}"; fi
+  printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
+  if ((status == 0 && failed > 0)); then status=1; fi
+  exit "$status"
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+cd -- "$OSB_ROOT"
+need_dotnet
+need_packages "run sandboxes" "${OSB_PACKAGES_RUN[@]}"
+need_packages "run the tests" "${OSB_PACKAGES_TEST[@]}" "${OSB_PACKAGES_IMAGE[@]}"
+
+compile_all() { dotnet_build build OpenSandbox.Native.sln -c Release -v q; }
+take_lock
+run_logged "solution" solution compile_all
+build_assets
+release_lock
+
+export OPENSANDBOX_ASSETS=$OSB_ROOT/artifacts/assets OPENSANDBOX_ROOT=$OSB_ROOT
+export OPENSANDBOX_STATE=$OSB_CACHE/test-state
+mkdir -p -- "$OPENSANDBOX_STATE"
+chmod 700 "$OPENSANDBOX_STATE"
+
+# One test may take this long, then the run is stopped and the test named; a project may take this long as a whole.
+test_limit=5m project_limit=20m
+if [[ -n $long ]]; then
+  export OPENSANDBOX_TEST_CASES=1000000
+  test_limit=3h project_limit=12h
+fi
+results=$OSB_ROOT/artifacts/test-results
+mkdir -p -- "$results"
+
+# counter NAME FILE: a number of the <Counters .../> element of a results file.
+counter() { sed -n "s/.*<Counters .*\b$1=\"\([0-9]*\)\".*/\1/p" "$2" | head -n 1; }
+
+# run_project PROJECT: streams the output, and adds to the counts and to the summary.
+run_project() {
+  local project=$1 name trx options=() status=0 total p f s
+  name=$(basename -- "$project" .csproj)
+  trx=$results/$name.trx
+  rm -f -- "$trx"
+  if [[ -n $filter ]]; then options+=(--filter "$filter"); fi
+  printf '\n== %s\n' "$name"
+  running=$name
+  # `timeout` puts the run in a process group of its own and ends all of it; waiting for it in the background lets this script
+  # answer to signals meanwhile.
+  dotnet_environment timeout --kill-after=30 "$project_limit" dotnet test "$project" --no-build -c Release --logger "console;verbosity=normal" --logger "trx;LogFileName=$name.trx" \
+    --results-directory "$results" --blame-hang --blame-hang-timeout "$test_limit" --blame-hang-dump-type none "${options[@]}" </dev/null &
+  child=$!
+  wait "$child" || status=$?
+  running='' child=''
+  if [[ ! -f $trx ]]; then
+    # `dotnet test` writes no results where a filter selects nothing, and then it also reports success.
+    if [[ -n $filter ]] && ((status == 0)); then
+      summary+=("$name: nothing matches the filter")
+      return 0
+    fi
+    failed=$((failed + 1))
+    summary+=("$name: did not run to its end (exit code $status)")
+    return 0
+  fi
+  total=$(counter total "$trx") p=$(counter passed "$trx") f=$(counter failed "$trx")
+  # Skipped tests are only in the total; so are those that a crash cut off, but then the exit code tells.
+  s=$((total - p - f))
+  passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+  summary+=("$name: $p passed, $f failed, $s skipped")
+  if ((total == 0)) && [[ -z $filter ]]; then
+    failed=$((failed + 1))
+    summary+=("$name: has no tests")
+  elif ((status != 0 && f == 0)); then
+    failed=$((failed + 1))
+    summary+=("$name: no test failed, yet the run did (exit code $status): it crashed, hung or was stopped")
+  fi
+}
+
+projects=(tests/*/*.csproj)
+[[ -f ${projects[0]} ]] || die "there are no test projects"
+for project in "${projects[@]}"; do run_project "$project"; done
+if ((passed + failed + skipped == 0)); then
+  failed=1
+  summary+=("no test was run")
+fi
