@@ -22,13 +22,12 @@ namespace OpenSandbox.Vmm;
 /// </example>
 public sealed class Sandbox : IAsyncDisposable
 {
-    private static readonly TimeSpan s_exitGrace = TimeSpan.FromSeconds(2);
-
     private readonly SandboxHost _host;
     private readonly VirtualMachine _vm;
     private readonly TaskCompletionSource<SandboxExit> _stopped = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource _destroy = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Task _life;
+    private SandboxExit? _exit;
     private int _state = (int)SandboxState.Running;
 
     internal Sandbox(SandboxHost host, string id, SandboxSpec spec, VirtualMachine vm, ResumeResult resumed)
@@ -205,8 +204,8 @@ public sealed class Sandbox : IAsyncDisposable
     {
         if (State != SandboxState.Running)
         {
-            throw _stopped.Task.IsCompletedSuccessfully
-                ? new SandboxLostException(Id, _stopped.Task.Result)
+            throw Volatile.Read(ref _exit) is SandboxExit exit
+                ? new SandboxLostException(Id, exit)
                 : new SandboxStateException(Id, State, SandboxState.Running);
         }
     }
@@ -255,14 +254,11 @@ public sealed class Sandbox : IAsyncDisposable
         {
             return Channel.OpenStream(GuestPort.Bulk, request);
         }
-        catch (GuestChannelException failure) when (_stopped.Task.IsCompletedSuccessfully)
+        catch (Exception failure) when (failure is GuestChannelException or ObjectDisposedException)
         {
-            throw new SandboxLostException(Id, _stopped.Task.Result, failure);
-        }
-        catch (GuestChannelException failure)
-        {
-            throw new SandboxLostException(
-                Id, new SandboxExit(SandboxExitReason.GuestMisbehaved, failure.Message, _vm.StandardErrorTail, _vm.ConsoleTail), failure);
+            SandboxExit exit = Volatile.Read(ref _exit)
+                ?? new SandboxExit(SandboxExitReason.GuestMisbehaved, failure.Message, _vm.StandardErrorTail, _vm.ConsoleTail);
+            throw new SandboxLostException(Id, exit, failure);
         }
     }
 
@@ -293,24 +289,14 @@ public sealed class Sandbox : IAsyncDisposable
             VmmLog.SandboxLost(_host.Logger, Id, exit.Description);
         }
 
+        Volatile.Write(ref _exit, exit);
         _stopped.TrySetResult(exit);
     }
 
-    private async Task<SandboxExit> FindOutWhyAsync()
-    {
-        // The sockets close a moment before QEMU can be reaped: its exit status is the better explanation.
-        try
-        {
-            await _vm.Exited.WaitAsync(s_exitGrace, Options.TimeProvider).ConfigureAwait(false);
-            return await _vm.DescribeExitAsync().ConfigureAwait(false);
-        }
-        catch (TimeoutException)
-        {
-            return new SandboxExit(
-                SandboxExitReason.GuestMisbehaved,
-                Channel.Failure?.Message ?? "its channel was closed",
-                _vm.StandardErrorTail,
-                _vm.ConsoleTail);
-        }
-    }
+    private async Task<SandboxExit> FindOutWhyAsync() =>
+        await _vm.TryDescribeExitAsync().ConfigureAwait(false) ?? new SandboxExit(
+            SandboxExitReason.GuestMisbehaved,
+            Channel.Failure?.Message ?? "its channel was closed",
+            _vm.StandardErrorTail,
+            _vm.ConsoleTail);
 }

@@ -261,8 +261,9 @@ public sealed class SandboxFiles
         ArgumentOutOfRangeException.ThrowIfGreaterThan(depth, 64);
         GuestText.ValidatePath(path, nameof(path));
         _sandbox.EnsureRunning();
-        await using GuestStream stream = _sandbox.OpenStream(
+        GuestStream stream = _sandbox.OpenStream(
             new OpenRequest { Op = Operations.List, File = new FileRequest { Path = path, Depth = depth } });
+        await using ConfiguredAsyncDisposable streamEnd = stream.ConfigureAwait(false);
         var lines = new LineSplitter(MaxEntryBytes);
         while (true)
         {

@@ -238,10 +238,7 @@ public sealed class SandboxHost : IAsyncDisposable
         {
             // The end of QEMU is the better explanation, and the sockets close a moment before it can be reaped.
             bool late = deadline.IsCancellationRequested;
-            Exception? cause = failure is OperationCanceledException ? null : failure;
-            await Task.WhenAny(vm.Exited, Task.Delay(cause is null ? TimeSpan.Zero : s_exitGrace, Options.TimeProvider, CancellationToken.None))
-                .ConfigureAwait(false);
-            SandboxExit? exit = vm.Exited.IsCompleted ? await vm.DescribeExitAsync().ConfigureAwait(false) : null;
+            SandboxExit? exit = failure is OperationCanceledException ? null : await vm.TryDescribeExitAsync().ConfigureAwait(false);
             await vm.DisposeAsync().ConfigureAwait(false);
             cancellationToken.ThrowIfCancellationRequested();
             ObjectDisposedException.ThrowIf(_closing.IsCancellationRequested, this);
@@ -259,8 +256,6 @@ public sealed class SandboxHost : IAsyncDisposable
         }
     }
 
-    private static readonly TimeSpan s_exitGrace = TimeSpan.FromSeconds(1);
-
     private Sandbox Adopt(string id, SandboxSpec spec, VirtualMachine vm, ResumeResult resumed)
     {
         lock (_gate)
@@ -273,7 +268,7 @@ public sealed class SandboxHost : IAsyncDisposable
         }
     }
 
-    private long PluggedBytes(SandboxSpec spec, VmShape shape) =>
+    private static long PluggedBytes(SandboxSpec spec, VmShape shape) =>
         Math.Max(0, (spec.MemoryMib ?? shape.BaseMemoryMib) - shape.BaseMemoryMib) * (1L << 20);
 
     private static async Task PlugAsync(VirtualMachine vm, long bytes, CancellationToken cancellationToken)

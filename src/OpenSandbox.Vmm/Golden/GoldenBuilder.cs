@@ -105,8 +105,10 @@ internal static class GoldenBuilder
             throw Errno.LastError("open the device state for writing");
         }
 
-        await qmp.AddFdAsync(QemuCommandLine.SaveFdSet, writable, cancellationToken).ConfigureAwait(false);
-        await qmp.XenSaveDevicesStateAsync($"/dev/fdset/{QemuCommandLine.SaveFdSet}", cancellationToken).ConfigureAwait(false);
+        await qmp.AddFdAsync(writable, QemuCommandLine.SaveFdSet, cancellationToken: cancellationToken).ConfigureAwait(false);
+        await qmp
+            .XenSaveDevicesStateAsync($"/dev/fdset/{QemuCommandLine.SaveFdSet}", live: true, cancellationToken: cancellationToken)
+            .ConfigureAwait(false);
     }
 
     private static SafeFileHandle CreateStateFile()

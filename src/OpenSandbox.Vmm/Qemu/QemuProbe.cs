@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Runtime.CompilerServices;
 using System.Text.Json;
 using System.Text.RegularExpressions;
 using Microsoft.Win32.SafeHandles;
@@ -80,7 +81,8 @@ internal static partial class QemuProbe
     private static async Task<string> AskAsync(VmmContext context, string path, CancellationToken cancellationToken)
     {
         (System.Net.Sockets.Socket ours, SafeFileHandle theirs) = SocketPairs.Create();
-        await using var output = new BoundedOutput(ours, 4_096);
+        var output = new BoundedOutput(ours, 4_096);
+        await using ConfiguredAsyncDisposable outputEnd = output.ConfigureAwait(false);
         using SafeFileHandle nothing = Libc.Open("/dev/null", Libc.O_RDWR | Libc.O_CLOEXEC, 0);
         HostProcess process;
         try

@@ -18,6 +18,8 @@ internal sealed class VirtualMachine : IAsyncDisposable
     private const int OutputCapacity = 16_384;
     private const int MaxStatusBytes = 4_096;
 
+    private static readonly TimeSpan s_exitGrace = TimeSpan.FromSeconds(1);
+
     private readonly VmmContext _context;
     private readonly HostProcess _launcher;
     private readonly UidPool.Lease? _uid;
@@ -189,6 +191,21 @@ internal sealed class VirtualMachine : IAsyncDisposable
             _ => (SandboxExitReason.VmmEnded, $"QEMU ended with {exit}"),
         };
         return new SandboxExit(reason, text, StandardErrorTail, ConsoleTail);
+    }
+
+    /// <summary>Like <see cref="DescribeExitAsync"/>, if QEMU is gone or about to go: sockets close a moment before it can be reaped.</summary>
+    internal async Task<SandboxExit?> TryDescribeExitAsync()
+    {
+        try
+        {
+            await Exited.WaitAsync(s_exitGrace, _context.Options.TimeProvider).ConfigureAwait(false);
+        }
+        catch (TimeoutException)
+        {
+            return null;
+        }
+
+        return await DescribeExitAsync().ConfigureAwait(false);
     }
 
     /// <summary>Ends QEMU at once and waits until it is gone.</summary>
