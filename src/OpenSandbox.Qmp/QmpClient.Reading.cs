@@ -19,21 +19,6 @@ public sealed partial class QmpClient
     private bool _quitAcknowledged;
     private long _droppedReplies;
 
-    private void StartReading()
-    {
-        // The loop outlives the call that starts it and must not drag that call's ambient state along.
-        if (ExecutionContext.IsFlowSuppressed())
-        {
-            _readLoop = ReadLoopAsync();
-            return;
-        }
-
-        using (ExecutionContext.SuppressFlow())
-        {
-            _readLoop = ReadLoopAsync();
-        }
-    }
-
     /// <summary>Runs until the connection ends; never throws.</summary>
     private async Task ReadLoopAsync()
     {
@@ -122,7 +107,7 @@ public sealed partial class QmpClient
         _greeted = true;
         if (Take(GreetingId) is { } call)
         {
-            Return(call, message);
+            Complete(call, message);
         }
     }
 
@@ -136,42 +121,27 @@ public sealed partial class QmpClient
         }
 
         _logger.CommandAnswered(message.Id);
-        if (message.Kind == MessageKind.Return)
-        {
-            _quitAcknowledged |= call.Command == QuitCommand;
-            Return(call, message);
-            return;
-        }
-
-        Refuse(call, message);
+        Complete(call, message);
     }
 
-    /// <summary>Completes a call with its value, or with the connection's end when the value is not what the command returns.</summary>
-    private void Return(IPendingCall call, in Message message)
+    /// <summary>Completes a call that was taken out of the table, whatever happens: nobody else knows of it any more.</summary>
+    private void Complete(IPendingCall call, in Message message)
     {
         try
         {
+            if (message.Kind == MessageKind.Error)
+            {
+                (string errorClass, string description) = Replies.ParseError(message.Payload);
+                call.Fail(new QmpCommandException(call.Command, errorClass, description));
+                return;
+            }
+
+            _quitAcknowledged |= call.Command == QuitCommand;
             call.Return(message.Payload);
         }
-        catch (QmpProtocolException e)
+        catch (Exception e)
         {
-            // The call is no longer in the table, so it gets the cause from here.
-            End(e);
-            call.Fail(_cause!);
-            throw;
-        }
-    }
-
-    private void Refuse(IPendingCall call, in Message message)
-    {
-        try
-        {
-            (string errorClass, string description) = Replies.ParseError(message.Payload);
-            call.Fail(new QmpCommandException(call.Command, errorClass, description));
-        }
-        catch (QmpProtocolException e)
-        {
-            End(e);
+            End(Lost(e));
             call.Fail(_cause!);
             throw;
         }

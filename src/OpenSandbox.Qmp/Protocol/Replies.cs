@@ -14,7 +14,7 @@ internal static class Replies
     private static readonly string[] s_runStates = ["running", "paused", "inmigrate", "prelaunch", "postmigrate", "shutdown", "io-error"];
 
     internal static readonly ReplyParser<bool> Nothing = static (in json) =>
-        json.FirstSpan[0] == (byte)'{' ? true : throw Unexpected("something else than an empty object");
+        new SequenceReader<byte>(json).TryPeek(out byte first) && first == (byte)'{' ? true : throw Unexpected("something else than an object");
 
     internal static readonly ReplyParser<JsonElement> Element = ParseElement;
     internal static readonly ReplyParser<QmpRunStatus> RunStatus = ParseRunStatus;
