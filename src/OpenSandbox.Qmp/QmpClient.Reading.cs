@@ -23,6 +23,7 @@ public sealed partial class QmpClient
     private async Task ReadLoopAsync()
     {
         PipeReader? reader = null;
+        bool betweenLines = true;
         try
         {
             reader = PipeReader.Create(new NetworkStream(_socket, ownsSocket: false), s_readerOptions);
@@ -31,10 +32,11 @@ public sealed partial class QmpClient
                 // With zero-byte reads the pipe rents a buffer only when there is something to put into it.
                 ReadResult result = await reader.ReadAsync().ConfigureAwait(false);
                 ReadOnlySequence<byte> rest = TakeLines(result.Buffer);
+                betweenLines = rest.IsEmpty;
                 reader.AdvanceTo(rest.Start, rest.End);
                 if (result.IsCompleted)
                 {
-                    throw new QmpConnectionException(DescribeEnd(rest.IsEmpty));
+                    throw new QmpConnectionException(DescribeEnd(betweenLines));
                 }
 
                 if (reads % ReadsBetweenYields == 0)
@@ -42,6 +44,12 @@ public sealed partial class QmpClient
                     await Task.Yield();
                 }
             }
+        }
+        catch (IOException e) when (e.InnerException is SocketException { SocketErrorCode: SocketError.ConnectionReset })
+        {
+            // How the kernel reports a close by a peer that has not read everything: a QEMU that quits leaves our last line end unread.
+            // What it wrote before has been read by now.
+            End(new QmpConnectionException(DescribeEnd(betweenLines), e));
         }
         catch (Exception e)
         {

@@ -19,7 +19,7 @@ internal static class MessageParser
 
     /// <summary>Checks all of <paramref name="line"/> (encoding, JSON, depth, shape) and says what it is.</summary>
     /// <exception cref="QmpProtocolException">The line is not a QMP message.</exception>
-    internal static Message Parse(in ReadOnlySequence<byte> line)
+    internal static Message Parse(scoped in ReadOnlySequence<byte> line)
     {
         if (!Utf8Sequence.IsValid(line))
         {
@@ -41,7 +41,7 @@ internal static class MessageParser
         }
     }
 
-    private static Message ParseMembers(in ReadOnlySequence<byte> line)
+    private static Message ParseMembers(scoped in ReadOnlySequence<byte> line)
     {
         Utf8JsonReader reader = CreateReader(line);
         if (!reader.Read() || reader.TokenType != JsonTokenType.StartObject)
