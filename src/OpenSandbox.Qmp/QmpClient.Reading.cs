@@ -79,10 +79,32 @@ public sealed partial class QmpClient
     {
         while (_lines.TryTake(ref buffer, out ReadOnlySequence<byte> line))
         {
-            Handle(MessageParser.Parse(line));
+            if (line.IsSingleSegment)
+            {
+                Handle(MessageParser.Parse(line.FirstSpan));
+                continue;
+            }
+
+            HandleCopy(line);
         }
 
         return buffer;
+    }
+
+    /// <summary>A line that arrived in several buffers is put together: the parser takes it in one piece only.</summary>
+    private void HandleCopy(in ReadOnlySequence<byte> line)
+    {
+        int length = (int)line.Length;
+        byte[] copy = ArrayPool<byte>.Shared.Rent(length);
+        try
+        {
+            line.CopyTo(copy);
+            Handle(MessageParser.Parse(copy.AsSpan(0, length)));
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(copy);
+        }
     }
 
     private void Handle(in Message message)
