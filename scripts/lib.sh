@@ -215,7 +215,8 @@ install_packages() {
 
 # --- the .NET SDK --------------------------------------------------------------------------------------------------------
 
-osb_has_sdk() { (cd -- "$OSB_ROOT" && dotnet --version) >/dev/null 2>&1; }
+# The SDK that global.json selects; fails where there is none.
+sdk_version() { dotnet_build --version 2>/dev/null; }
 
 # need_dotnet: a machine without an SDK that global.json accepts ends here, with a sentence about how to get one.
 need_dotnet() {
@@ -223,7 +224,7 @@ need_dotnet() {
     die -3 "the .NET 10 SDK is missing: no 'dotnet' on the PATH. Install the package dotnet-sdk-10.0 from Microsoft's Debian repository," \
       "or run the dotnet-install script with '--channel 10.0', and put the folder on the PATH (https://dot.net/download)"
   fi
-  if ! osb_has_sdk; then
+  if ! sdk_version >/dev/null; then
     die -3 "no installed .NET SDK suits $OSB_ROOT/global.json (10.0.400 or newer is needed; https://dot.net/download)." \
       "Installed: $(dotnet --list-sdks 2>/dev/null | cut -d' ' -f1 | paste -sd' ')"
   fi
