@@ -230,12 +230,10 @@ need_dotnet() {
   fi
 }
 
-# dotnet_environment COMMAND...: runs COMMAND, which is or starts `dotnet`, as every script here does: quiet, and leaving no build server
-# behind that could hold a terminal, a lock or a folder. A machine without libicu is fine.
-dotnet_environment() {
-  env DOTNET_NOLOGO=1 DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_SYSTEM_GLOBALIZATION_INVARIANT=1 DOTNET_CLI_UI_LANGUAGE=en \
-    DOTNET_CLI_USE_MSBUILD_SERVER=0 MSBUILDDISABLENODEREUSE=1 UseSharedCompilation=false "$@"
-}
+# In front of `dotnet`, or of what starts it: quiet, and leaving no build server behind that could hold a terminal, a lock or a folder.
+# A machine without libicu is fine.
+OSB_DOTNET_ENV=(env DOTNET_NOLOGO=1 DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_SYSTEM_GLOBALIZATION_INVARIANT=1 DOTNET_CLI_UI_LANGUAGE=en
+  DOTNET_CLI_USE_MSBUILD_SERVER=0 MSBUILDDISABLENODEREUSE=1 UseSharedCompilation=false)
 
 # dotnet_build ARG...: `dotnet ARG...` in the root of the checkout.
-dotnet_build() { (cd -- "$OSB_ROOT" && dotnet_environment dotnet "$@"); }
+dotnet_build() { (cd -- "$OSB_ROOT" && exec "${OSB_DOTNET_ENV[@]}" dotnet "$@"); }
