@@ -285,7 +285,7 @@ public sealed partial class GuestChannel
     {
         lock (_sessionLock)
         {
-            if (!_pings.TryDequeue(out PingOperation? ping))
+            if (!_pings.TryPeek(out PingOperation? ping))
             {
                 throw new GuestProtocolException(ProtocolViolation.OutOfOrder, "Pong, which nobody asked for.");
             }
@@ -295,6 +295,7 @@ public sealed partial class GuestChannel
                 throw new GuestProtocolException(ProtocolViolation.WrongPong, "Pong with other bytes than those of the oldest Ping.");
             }
 
+            _pings.Dequeue(); // Only now: a ping that is not answered must be here when the channel ends.
             ping.Answered = true;
             if (ping.Abandoned)
             {
