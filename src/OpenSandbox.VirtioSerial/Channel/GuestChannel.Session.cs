@@ -320,8 +320,15 @@ public sealed partial class GuestChannel
             }
         }
 
-        quiesce?.TrySetException(cause);
-        _hello.TrySetException(cause);
-        _ = _hello.Task.Exception; // Observed: nobody has to wait for Hello.
+        // Observed here: nobody has to wait for Hello, and whoever asked for Quiesce may have gone.
+        if (quiesce is not null && quiesce.TrySetException(cause))
+        {
+            _ = quiesce.Task.Exception;
+        }
+
+        if (_hello.TrySetException(cause))
+        {
+            _ = _hello.Task.Exception;
+        }
     }
 }

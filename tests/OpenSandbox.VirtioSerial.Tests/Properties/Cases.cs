@@ -6,13 +6,13 @@ namespace OpenSandbox.VirtioSerial.Tests;
 
 /// <summary>
 /// How many cases a property is tried with: <c>OPENSANDBOX_TEST_CASES</c>, otherwise 20,000. The long run sets 125,000, which makes at least a
-/// million in all over the properties of this folder (nine take the whole number, the others a fixed part of it).
+/// million in all over the properties of this folder (ten take the whole number, the others a fixed part of it).
 /// </summary>
 internal static class Cases
 {
     private const int Default = 20_000;
 
-    private static readonly int s_count =
+    internal static int Count { get; } =
         int.TryParse(Environment.GetEnvironmentVariable("OPENSANDBOX_TEST_CASES"), CultureInfo.InvariantCulture, out int count) && count > 0
             ? count
             : Default;
@@ -23,7 +23,7 @@ internal static class Cases
     /// <param name="divisor">For costly properties: the part of the cases to try.</param>
     internal static void ForAll<T>(Gen<T> generator, Func<T, bool> holds, int divisor = 1) =>
         Check.One(
-            Config.QuickThrowOnFailure.WithMaxTest(Math.Max(s_count / divisor, 100)).WithEndSize(200),
+            Config.QuickThrowOnFailure.WithMaxTest(Math.Max(Count / divisor, 100)).WithEndSize(200),
             Prop.ForAll(generator.ToArbitrary(), holds));
 
     /// <summary>Any bytes, up to the size of the case.</summary>
