@@ -19,7 +19,7 @@ internal sealed class FileOperations(BulkLoop loop, PortWriter writer)
     /// <returns>The stream, to be registered by the caller before <see cref="Begin"/>.</returns>
     internal FileJob Create(uint id, string operation, FileRequest request) => operation switch
     {
-        Operations.Write => new WriteStream(loop, id, request, _rings.Count > 0 ? _rings.Pop() : new ByteRing()),
+        Operations.Write => new WriteStream(loop, id, request),
         Operations.Read => new ReadStream(loop, id, request),
         Operations.List => new ListStream(loop, id, request),
         _ => new SimpleFileJob(loop, id, operation, request),
@@ -30,7 +30,7 @@ internal sealed class FileOperations(BulkLoop loop, PortWriter writer)
     {
         bool done = job switch
         {
-            WriteStream => BeginWrite(job.Id),
+            WriteStream write => BeginWrite(write),
             ReadStream read => read.TryInline(Mounts.Confine(read.Path)),
             SimpleFileJob simple => simple.TryInline(),
             _ => false,
@@ -58,9 +58,15 @@ internal sealed class FileOperations(BulkLoop loop, PortWriter writer)
         }
     }
 
-    private bool BeginWrite(uint id)
+    private bool BeginWrite(WriteStream write)
     {
-        loop.SendStarted(id, new StartedReply());
-        return true;
+        bool begun = write.TryBegin();
+        if (!begun)
+        {
+            write.UseRing(_rings.Count > 0 ? _rings.Pop() : new ByteRing());
+        }
+
+        loop.SendStarted(write.Id, new StartedReply());
+        return begun;
     }
 }

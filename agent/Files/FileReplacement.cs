@@ -18,7 +18,8 @@ internal sealed class FileReplacement : IDisposable
     private readonly byte[] _name;
     private readonly byte[] _temporary;
     private readonly string _path;
-    private int _fd;
+    private int _fd = -1;
+    private bool _disposed;
     private bool _committed;
 
     private FileReplacement(int directory, string name, string path)
@@ -125,7 +126,13 @@ internal sealed class FileReplacement : IDisposable
     /// <summary>Closes everything; what was not committed is removed.</summary>
     public void Dispose()
     {
-        if (_fd > 0)
+        if (_disposed)
+        {
+            return;
+        }
+
+        _disposed = true;
+        if (_fd >= 0)
         {
             _ = Libc.Close(_fd);
             _fd = -1;

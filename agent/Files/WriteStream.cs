@@ -3,86 +3,126 @@ using OpenSandbox.VirtioSerial;
 namespace OpenSandbox.Agent;
 
 /// <summary>
-/// Writes a file. What fits <see cref="InlineLimit"/> is gathered and written by the loop itself when the last byte is there, if the path
-/// stays on trusted mounts; everything else goes through a worker, in constant memory.
+/// Writes a file. On trusted mounts the loop itself writes each frame's payload from where it was received: no copy, and no second thread to
+/// wake. Everywhere else the bytes go through a ring of one window to a worker, which may hang. Constant memory either way.
 /// </summary>
 internal sealed class WriteStream : FileJob
 {
-    private const int InlineLimit = 64 * 1024;
-
     private readonly FileRequest _request;
-    private readonly ByteRing _ring;
-    private bool _handedOver;
+    private FileReplacement? _file;
+    private ByteRing? _ring;
     private bool _ended;
     private long _written;
     private long _microseconds;
     private int _uncredited;
 
-    internal WriteStream(BulkLoop loop, uint id, FileRequest request, ByteRing ring)
+    internal WriteStream(BulkLoop loop, uint id, FileRequest request)
         : base(loop, id)
     {
         _ = GuestPath.Check(request.Path);
         _request = request;
-        _ring = ring;
+    }
+
+    /// <summary>Begins the file if that cannot take long. Loop's side.</summary>
+    /// <returns>Whether it was begun; if not, a worker must.</returns>
+    internal bool TryBegin()
+    {
+        long before = ClockTicks.Microseconds;
+        _file = FileReplacement.Begin(_request, Loop.Commands.Users, Loop.Files.Mounts.Confine, mayHang: false);
+        _microseconds += ClockTicks.Microseconds - before;
+        return _file is not null;
+    }
+
+    /// <summary>Takes the ring through which a worker gets the bytes. Loop's side, before the worker starts.</summary>
+    internal void UseRing(ByteRing ring)
+    {
         ring.Clear();
+        _ring = ring;
     }
 
     internal override void OnData(ReadOnlySpan<byte> bytes)
     {
-        int count;
-        lock (Gate)
+        if (_ended)
         {
-            if (_ended)
-            {
-                return; // the host broke its word; what it said first counts
-            }
-
-            _ring.Add(bytes);
-            count = _ring.Count;
-            Monitor.PulseAll(Gate);
+            return; // the host broke its word; what it said first counts
         }
 
-        if (!_handedOver && count > InlineLimit)
+        if (_file is null)
         {
-            HandOver();
+            lock (Gate)
+            {
+                _ring?.Add(bytes);
+                Monitor.PulseAll(Gate);
+            }
+
+            return;
+        }
+
+        try
+        {
+            long before = ClockTicks.Microseconds;
+            _file.Write(bytes);
+            _microseconds += ClockTicks.Microseconds - before;
+            _written += bytes.Length;
+            Consumed(bytes.Length);
+        }
+        catch (GuestException exception)
+        {
+            FailOnLoop(exception);
         }
     }
 
     internal override void OnEnd()
     {
-        lock (Gate)
+        if (_file is null)
         {
-            _ended = true;
-            Monitor.PulseAll(Gate);
+            lock (Gate)
+            {
+                _ended = true;
+                Monitor.PulseAll(Gate);
+            }
+
+            return;
         }
 
-        if (!_handedOver && !TryInline())
+        _ended = true;
+        try
         {
-            HandOver();
+            long before = ClockTicks.Microseconds;
+            FileEntry entry = _file.Commit();
+            DropFile();
+            _microseconds += ClockTicks.Microseconds - before;
+            var result = new FileResult { File = entry, Bytes = _written, FileMicroseconds = _microseconds };
+            Loop.Finish(this, result, ProtocolJsonContext.Default.FileResult);
+        }
+        catch (GuestException exception)
+        {
+            FailOnLoop(exception);
         }
     }
 
     internal override void OnCancel()
     {
+        DropFile();
         base.OnCancel();
-        ReturnRing();
     }
 
     internal override void OnSessionLost()
     {
+        DropFile();
         base.OnSessionLost();
-        ReturnRing();
     }
 
     protected override void Work(FrameBuffer output)
     {
+        ByteRing ring = _ring ?? throw new InvalidOperationException("no ring");
         try
         {
             long before = ClockTicks.Microseconds;
             using FileReplacement file = FileReplacement.Begin(_request, Loop.Commands.Users, TrustedMounts.Anywhere, mayHang: true)
                 ?? throw new InvalidOperationException("a worker may go anywhere");
             _microseconds += ClockTicks.Microseconds - before;
-            if (!CopyAll(file, output))
+            if (!CopyAll(ring, file, output))
             {
                 return; // closed meanwhile: what was written disappears with the replacement
             }
@@ -95,68 +135,35 @@ internal sealed class WriteStream : FileJob
         }
         finally
         {
-            Loop.Post(() => Loop.Files.Return(_ring));
-        }
-    }
-
-    private bool TryInline()
-    {
-        long before = ClockTicks.Microseconds;
-        try
-        {
-            using FileReplacement? file =
-                FileReplacement.Begin(_request, Loop.Commands.Users, Loop.Files.Mounts.Confine, mayHang: false);
-            if (file is null)
+            Loop.Post(() =>
             {
-                return false;
-            }
-
-            file.Write(_ring.First); // in one piece: a ring that was never emptied begins at its beginning
-            FileEntry entry = file.Commit();
-            var result = new FileResult { File = entry, Bytes = _ring.Count, FileMicroseconds = ClockTicks.Microseconds - before };
-            Loop.Finish(this, result, ProtocolJsonContext.Default.FileResult);
-        }
-        catch (GuestException exception)
-        {
-            Loop.Fail(this, AgentErrors.From(exception));
-        }
-
-        ReturnRing();
-        return true;
-    }
-
-    private void HandOver()
-    {
-        _handedOver = true;
-        try
-        {
-            Loop.Files.Submit(this);
-        }
-        catch (GuestException exception)
-        {
-            Loop.Fail(this, AgentErrors.From(exception));
-            Loop.Files.Return(_ring);
+                _ring = null;
+                Loop.Files.Return(ring);
+            });
         }
     }
 
-    private void ReturnRing()
+    private void FailOnLoop(GuestException exception)
     {
-        if (!_handedOver)
-        {
-            _handedOver = true; // nothing else may touch the ring
-            Loop.Files.Return(_ring);
-        }
+        DropFile();
+        Loop.Fail(this, AgentErrors.From(exception));
+    }
+
+    private void DropFile()
+    {
+        _file?.Dispose();
+        _ended |= _file is not null;
     }
 
     /// <returns>Whether all of it was copied; if not, the stream was closed.</returns>
-    private bool CopyAll(FileReplacement file, FrameBuffer output)
+    private bool CopyAll(ByteRing ring, FileReplacement file, FrameBuffer output)
     {
         while (true)
         {
             ReadOnlySpan<byte> bytes;
             lock (Gate)
             {
-                while (_ring.Count == 0 && !_ended && !IsClosed)
+                while (ring.Count == 0 && !_ended && !IsClosed)
                 {
                     Monitor.Wait(Gate); // ends by Data, End, Cancel or a new session: all of them the host's to send
                 }
@@ -166,12 +173,12 @@ internal sealed class WriteStream : FileJob
                     return false;
                 }
 
-                if (_ring.Count == 0)
+                if (ring.Count == 0)
                 {
                     return true;
                 }
 
-                bytes = _ring.First;
+                bytes = ring.First;
             }
 
             long before = ClockTicks.Microseconds;
@@ -180,7 +187,7 @@ internal sealed class WriteStream : FileJob
             _written += bytes.Length;
             lock (Gate)
             {
-                _ring.Drop(bytes.Length);
+                ring.Drop(bytes.Length);
             }
 
             _uncredited += bytes.Length;
