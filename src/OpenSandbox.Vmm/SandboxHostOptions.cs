@@ -7,7 +7,7 @@ public sealed record SandboxHostOptions
     public string StateDirectory { get; init; } = FromEnvironment("OPENSANDBOX_STATE", "/var/lib/opensandbox");
 
     /// <summary>
-    /// Where <c>vmlinuz</c>, <c>initramfs</c> and <c>launcher</c> are, as <c>scripts/build-assets.sh</c> makes them. Default:
+    /// Where <c>vmlinuz</c>, <c>initramfs.cpio</c> and <c>launcher</c> are, as <c>scripts/build-assets.sh</c> makes them. Default:
     /// <c>OPENSANDBOX_ASSETS</c>, else the folder <c>assets</c> beside the application.
     /// </summary>
     public string AssetsDirectory { get; init; } =

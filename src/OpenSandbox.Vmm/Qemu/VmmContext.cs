@@ -13,7 +13,7 @@ internal sealed class VmmContext : IDisposable
         Logger = loggers.CreateLogger("OpenSandbox.Vmm");
         LauncherPath = Path.Combine(options.AssetsDirectory, "launcher");
         KernelPath = Path.Combine(options.AssetsDirectory, "vmlinuz");
-        InitramfsPath = Path.Combine(options.AssetsDirectory, "initramfs");
+        InitramfsPath = Path.Combine(options.AssetsDirectory, "initramfs.cpio");
         JailRoot = Path.Combine(options.RuntimeDirectory, "root");
         Processes = new ProcessThread();
         Uids = new UidPool(options.RuntimeDirectory, options.FirstUid, options.MaxSandboxes + 1); // one more for a golden build
