@@ -41,8 +41,10 @@ internal static class AgentProgram
     {
         var state = new GuestState();
         var cgroups = new SandboxCgroup();
+        WarmUp.Run(cgroups);
         var bulk = new BulkLoop(bulkPort, state, new CommandTable(cgroups));
         var control = new ControlLoop(controlPort, state, bulk, new Resumer(cgroups));
+        bulk.Files.StartFirstWorker();
         KernelConsole.WriteLine("opensandbox-agent: ready");
         AgentThread.Start("control", () => control.Run(static () => false));
         bulk.Run(static () => false);

@@ -64,6 +64,14 @@ internal sealed class ControlLoop
         }
     }
 
+    /// <summary>Closes everything that the loop opened, and its port. For a loop that has stopped.</summary>
+    internal void Close()
+    {
+        _resumer.Close();
+        _ = Libc.Close(_epoll);
+        _ = Libc.Close(_port);
+    }
+
     private void Turn()
     {
         Span<byte> room = _source.Room;
@@ -265,6 +273,7 @@ internal sealed class ControlLoop
         bool ok = request is not null && open == 0;
         if (ok && request!.ZeroFreeMemory)
         {
+            GC.Collect(GC.MaxGeneration, GCCollectionMode.Forced, blocking: true, compacting: true);
             FreeMemory.Zero();
         }
 

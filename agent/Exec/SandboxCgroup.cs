@@ -49,7 +49,12 @@ internal sealed class SandboxCgroup
     /// <summary>An empty group for a command.</summary>
     internal ExecCgroup Take()
     {
-        ExecCgroup group = _idle.Count > 0 ? _idle.Pop() : MakeExec();
+        if (_idle.Count > 0)
+        {
+            return _idle.Pop();
+        }
+
+        ExecCgroup group = MakeExec();
         group.Begin();
         return group;
     }
@@ -59,6 +64,7 @@ internal sealed class SandboxCgroup
     {
         if (_idle.Count < Stock)
         {
+            group.Begin();
             _idle.Push(group);
         }
         else
@@ -105,7 +111,7 @@ internal sealed class SandboxCgroup
     {
         while (_idle.Count < Stock)
         {
-            _idle.Push(MakeExec());
+            Return(MakeExec());
         }
     }
 

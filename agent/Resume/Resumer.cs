@@ -57,6 +57,9 @@ internal sealed class Resumer(SandboxCgroup cgroups)
         }
     }
 
+    /// <summary>Closes what this object opened.</summary>
+    internal void Close() => _ = Libc.Close(_random);
+
     private static void Validate(ResumeRequest request)
     {
         if (request.WallClockNanoseconds <= 0)
