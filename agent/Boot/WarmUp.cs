@@ -25,13 +25,13 @@ internal sealed class WarmUp
     private WarmUp(SandboxCgroup cgroups) => _cgroups = cgroups;
 
     /// <summary>Runs it. Whatever fails is logged: the paths report their own errors when they are used.</summary>
-    internal static void Run(SandboxCgroup cgroups)
+    internal static void Run(SandboxCgroup cgroups, AgentWorker resumeThread, AgentWorker mountThread)
     {
         try
         {
             var warmUp = new WarmUp(cgroups);
             warmUp.Bulk();
-            warmUp.Control();
+            warmUp.Control(resumeThread, mountThread);
         }
         catch (GuestException exception)
         {
@@ -76,13 +76,13 @@ internal sealed class WarmUp
         _ = Libc.Close(host);
     }
 
-    private void Control()
+    private void Control(AgentWorker resumeThread, AgentWorker mountThread)
     {
         (int host, int port) = Pair();
         var state = new GuestState();
         (int bulkHost, int bulkPort) = Pair();
         var bulk = new BulkLoop(bulkPort, state, new CommandTable(_cgroups));
-        var loop = new ControlLoop(port, state, bulk, new Resumer(_cgroups));
+        var loop = new ControlLoop(port, state, bulk, new Resumer(_cgroups, mountThread), resumeThread);
         byte[] seed = new byte[64];
         _ = Libc.GetRandom(seed, (nuint)seed.Length, 0);
         var resume = new ResumeRequest
@@ -101,14 +101,13 @@ internal sealed class WarmUp
             new OpenRequest { Op = Operations.Resume, Resume = resume }, ProtocolJsonContext.Default.OpenRequest));
         Send(host, frames.ToArray());
         loop.Run(() => Answered(host, 1));
+        using var ran = new ManualResetEventSlim();
+        resumeThread.Post(() => mountThread.Post(ran.Set));
+        _ = ran.Wait(DeadlineMilliseconds);
         loop.Close();
         bulk.Close();
         _ = Libc.Close(host);
         _ = Libc.Close(bulkHost);
-        foreach (string file in (ReadOnlySpan<string>)["/etc/machine-id", "/etc/hostname", "/etc/hosts", "/etc/resolv.conf"])
-        {
-            _ = Libc.UnlinkAt(Linux.AT_FDCWD, CString.From(file), 0); // the first real resume writes them
-        }
     }
 
     private void Request(int host, BulkLoop loop, OpenRequest request, ReadOnlySpan<byte> content = default)
