@@ -88,6 +88,16 @@ internal sealed partial class BulkLoop
         }
     }
 
+    /// <summary>Closes everything that the loop opened, and its port. For a loop that has stopped.</summary>
+    internal void Close()
+    {
+        Files.Close();
+        Commands.Close();
+        _mailbox.Close();
+        Events.Close();
+        _ = Libc.Close(_port);
+    }
+
     /// <summary>Says that frames wait which should leave before the loop waits.</summary>
     internal void NoteOutput() => _mustFlush = true;
 
