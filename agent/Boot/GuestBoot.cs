@@ -15,7 +15,7 @@ internal static class GuestBoot
     /// <summary>Mounts the kernel's file systems. Those below /dev, and /tmp and /run, move along when the root is switched.</summary>
     internal static void MountKernelFileSystems()
     {
-        _ = Libc.UMask(0x12); // 022
+        _ = Libc.UMask(0); // modes are meant as they are asked for; commands get 022
         Mount("proc"u8, "/proc"u8, "proc"u8, Linux.MS_NOSUID | Linux.MS_NODEV | Linux.MS_NOEXEC, default);
         Mount("sysfs"u8, "/sys"u8, "sysfs"u8, Linux.MS_NOSUID | Linux.MS_NODEV | Linux.MS_NOEXEC, default);
         Mount("devtmpfs"u8, "/dev"u8, "devtmpfs"u8, Linux.MS_NOSUID, "mode=0755"u8);

@@ -29,7 +29,7 @@ internal sealed partial class BulkLoop
                 LoseSession();
                 break;
             case FrameType.Data:
-                stream.InboundRoom -= payload.Length;
+                stream.AddInboundRoom(-payload.Length);
                 stream.OnData(payload);
                 break;
             case FrameType.End:
@@ -98,12 +98,14 @@ internal sealed partial class BulkLoop
         catch (Exception exception)
         {
             // Whatever one request does wrong, or meets with, is that request's answer.
-            if (_streams.Remove(id))
+            if (_streams.TryGetValue(id, out BulkStream? failed))
             {
-                Volatile.Write(ref _openStreams, _streams.Count);
+                Fail(failed, AgentErrors.From(exception));
             }
-
-            SendError(id, AgentErrors.From(exception));
+            else
+            {
+                SendError(id, AgentErrors.From(exception));
+            }
         }
     }
 
@@ -137,6 +139,12 @@ internal sealed partial class BulkLoop
                 SendStarted(id, new StartedReply());
                 source.Send();
                 break;
+            case Operations.Write or Operations.Read or Operations.Stat or Operations.List or Operations.MakeDirectory or Operations.Remove
+                when request.File is { } file:
+                FileJob job = Files.Create(id, request.Op, file);
+                Open(job);
+                Files.Begin(job);
+                break;
             default:
                 GuestException.ThrowInvalid($"no operation '{request.Op}' with these parameters on the bulk port");
                 break;
@@ -153,6 +161,6 @@ internal sealed partial class BulkLoop
     private void Open(BulkStream stream)
     {
         _streams.Add(stream.Id, stream);
-        Volatile.Write(ref _openStreams, _streams.Count);
+        Interlocked.Increment(ref _openStreams);
     }
 }

@@ -43,6 +43,7 @@ internal sealed partial class BulkLoop
         _mailbox = new LoopMailbox();
         Events.Add(_mailbox.Fd, Linux.EPOLLIN, EventKind.Mailbox);
         Events.Add(port, Linux.EPOLLIN | Linux.EPOLLOUT | Linux.EPOLLHUP | Linux.EPOLLET, EventKind.Port);
+        Files = new FileOperations(this, _writer);
         commands.Attach(this);
     }
 
@@ -54,6 +55,12 @@ internal sealed partial class BulkLoop
 
     /// <summary>The running commands.</summary>
     internal CommandTable Commands { get; }
+
+    /// <summary>File operations.</summary>
+    internal FileOperations Files { get; }
+
+    /// <summary>Tag of the session; 0: none.</summary>
+    internal uint SessionTag => _source.HasSession ? (uint)_epoch : 0;
 
     /// <summary>Streams that are open. Read by other threads.</summary>
     internal int OpenStreams => Volatile.Read(ref _openStreams);
@@ -90,8 +97,9 @@ internal sealed partial class BulkLoop
     /// <summary>Closes a stream with its result.</summary>
     internal void Finish<T>(BulkStream stream, T result, JsonTypeInfo<T> shape)
     {
-        if (Remove(stream))
+        if (stream.TryClose())
         {
+            Forget(stream);
             Out.AddJson(FrameType.Result, stream.Id, result, shape);
             NoteOutput();
         }
@@ -100,23 +108,24 @@ internal sealed partial class BulkLoop
     /// <summary>Closes a stream with an error.</summary>
     internal void Fail(BulkStream stream, AgentError error)
     {
-        if (Remove(stream))
+        if (stream.TryClose())
         {
+            Forget(stream);
             SendError(stream.Id, error);
         }
     }
 
-    private bool Remove(BulkStream stream)
+    /// <summary>Drops a closed stream from the table.</summary>
+    internal void Forget(BulkStream stream)
     {
-        if (!_streams.TryGetValue(stream.Id, out BulkStream? current) || current != stream)
+        if (_streams.TryGetValue(stream.Id, out BulkStream? current) && current == stream)
         {
-            return false; // of an earlier session
+            _streams.Remove(stream.Id);
         }
-
-        _streams.Remove(stream.Id);
-        Volatile.Write(ref _openStreams, _streams.Count);
-        return true;
     }
+
+    /// <summary>Counts a stream that was closed. Thread-safe.</summary>
+    internal void CountClosed() => Interlocked.Decrement(ref _openStreams);
 
     private void SendError(uint streamId, AgentError error)
     {
@@ -162,7 +171,8 @@ internal sealed partial class BulkLoop
         Commands.DoIdleWork();
     }
 
-    private void FlushOutput()
+    /// <summary>Hands everything that waits to the port.</summary>
+    internal void FlushOutput()
     {
         Out.Flush();
         _mustFlush = false;
@@ -259,9 +269,9 @@ internal sealed partial class BulkLoop
         BulkStream[] lost = [.. _streams.Values];
         _streams.Clear();
         _requests.Clear();
-        Volatile.Write(ref _openStreams, 0);
         foreach (BulkStream stream in lost)
         {
+            _ = stream.TryClose();
             stream.OnSessionLost();
         }
     }

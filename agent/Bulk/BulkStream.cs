@@ -11,7 +11,10 @@ internal abstract class BulkStream(BulkLoop loop, uint id)
     internal uint Id { get; } = id;
 
     /// <summary>Bytes that the host may still send.</summary>
-    internal int InboundRoom { get; set; } = ProtocolConstants.CreditWindow;
+    internal int InboundRoom => Volatile.Read(ref _inboundRoom);
+
+    /// <summary>Whether the stream's answer has been given, or nobody waits for it any more. Thread-safe.</summary>
+    internal bool IsClosed => Volatile.Read(ref _closed) != 0;
 
     /// <summary>The loop that owns the stream.</summary>
     protected BulkLoop Loop { get; } = loop;
@@ -40,13 +43,29 @@ internal abstract class BulkStream(BulkLoop loop, uint id)
     /// <summary>The session is over: nothing can be sent any more.</summary>
     internal abstract void OnSessionLost();
 
+    /// <summary>Closes the stream. Thread-safe.</summary>
+    /// <returns>Whether the caller is the one who closed it, and so gives the answer.</returns>
+    internal bool TryClose()
+    {
+        if (Interlocked.Exchange(ref _closed, 1) != 0)
+        {
+            return false;
+        }
+
+        Loop.CountClosed();
+        return true;
+    }
+
+    /// <summary>Changes <see cref="InboundRoom"/>. Thread-safe.</summary>
+    internal void AddInboundRoom(int bytes) => Interlocked.Add(ref _inboundRoom, bytes);
+
     /// <summary>Gives the host room back, in portions that are worth a frame.</summary>
     protected void Consumed(int bytes)
     {
         _consumed += bytes;
         if (_consumed >= ProtocolConstants.CreditWindow / 4)
         {
-            InboundRoom += _consumed;
+            AddInboundRoom(_consumed);
             Loop.Out.AddCredit(Id, _consumed);
             Loop.NoteOutput();
             _consumed = 0;
@@ -54,4 +73,6 @@ internal abstract class BulkStream(BulkLoop loop, uint id)
     }
 
     private int _consumed;
+    private int _inboundRoom = ProtocolConstants.CreditWindow;
+    private int _closed;
 }

@@ -232,15 +232,17 @@ internal sealed class ControlLoop
             target.AddJson(FrameType.Error, streamId, AgentErrors.From(exception), ProtocolJsonContext.Default.AgentError);
         }
 
-        Dictionary<string, string>? environment = done ? request.Environment : null;
-        _state.Decide(epoch, done);
+        Dictionary<string, string>? environment = done ? request.Environment ?? [] : null;
         _bulk.Post(() =>
         {
+            // Decided only when everything is in place that the first command needs: it may be waiting in the port.
             if (environment is not null)
             {
                 _bulk.Commands.Environment = environment;
+                _bulk.Files.Mounts.Open();
             }
 
+            _state.Decide(epoch, done);
             _bulk.OnResumeDecided();
         });
         target.Flush();

@@ -1,4 +1,3 @@
-using System.Buffers.Binary;
 using System.Text;
 using OpenSandbox.Interop;
 
@@ -15,17 +14,10 @@ internal static class DirectoryReader
         nint count;
         while ((count = Libc.GetDents64(directory, buffer, (nuint)buffer.Length)) > 0)
         {
-            for (int at = 0; at < count;)
+            var entries = new DirectoryEntries(buffer.AsSpan(0, (int)count));
+            while (entries.Next(out ReadOnlySpan<byte> name))
             {
-                // struct linux_dirent64: inode u64, offset i64, record length u16, type u8, name
-                ReadOnlySpan<byte> name = buffer.AsSpan(at + 19);
-                name = name[..name.IndexOf((byte)0)];
-                if (!name.SequenceEqual("."u8) && !name.SequenceEqual(".."u8))
-                {
-                    names.Add(Encoding.UTF8.GetString(name));
-                }
-
-                at += BinaryPrimitives.ReadUInt16LittleEndian(buffer.AsSpan(at + 16));
+                names.Add(Encoding.UTF8.GetString(name[..^1]));
             }
         }
 

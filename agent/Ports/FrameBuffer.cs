@@ -8,7 +8,8 @@ namespace OpenSandbox.Agent;
 /// Gathers whole frames so that several leave in one write: each write to the port is an exit of the virtual machine. One thread's own.
 /// </summary>
 /// <param name="writer">The port.</param>
-internal sealed class FrameBuffer(PortWriter writer)
+/// <param name="patient">Whether a flush may wait for the port: never on the thread that owns the port's events.</param>
+internal sealed class FrameBuffer(PortWriter writer, bool patient = false)
 {
     private const int Overhead = ProtocolConstants.HeaderSize + ProtocolConstants.TrailerSize;
 
@@ -81,7 +82,14 @@ internal sealed class FrameBuffer(PortWriter writer)
         {
             int count = _used;
             _used = 0;
-            writer.Write(_tag, _bytes.AsSpan(0, count));
+            if (patient)
+            {
+                writer.WriteWhenDrained(_tag, _bytes.AsSpan(0, count));
+            }
+            else
+            {
+                writer.Write(_tag, _bytes.AsSpan(0, count));
+            }
         }
     }
 }

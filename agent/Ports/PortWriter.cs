@@ -56,8 +56,7 @@ internal sealed class PortWriter(int fd)
     }
 
     /// <summary>For threads that may wait: as <see cref="Write"/>, once everything earlier has left.</summary>
-    /// <returns>Whether the session is still the current one.</returns>
-    internal bool WriteWhenDrained(uint sessionTag, ReadOnlySpan<byte> frames)
+    internal void WriteWhenDrained(uint sessionTag, ReadOnlySpan<byte> frames)
     {
         // No deadline: the host reads always, and when it comes back after an absence it begins a session, which drains by dropping.
         lock (_gate)
@@ -68,7 +67,6 @@ internal sealed class PortWriter(int fd)
             }
 
             Write(sessionTag, frames);
-            return sessionTag == _tag;
         }
     }
 

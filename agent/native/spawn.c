@@ -143,6 +143,7 @@ static __attribute__((noreturn, used)) void child(struct osb_spawn *s)
         (!s->cwd_optional || (r = sys(SYS_chdir, (long)"/", 0, 0, 0)) < 0))
         fail(s, STEP_CHDIR, r);
 
+    sys(SYS_umask, 022, 0, 0, 0);
     uint64_t none = 0;
     sys(SYS_rt_sigprocmask, SIG_SETMASK, (long)&none, 0, sizeof(none));
     long error = -ENOENT;
