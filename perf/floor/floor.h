@@ -78,8 +78,9 @@ struct setup {
     size_t argv_count;
     size_t uid_at[2];       // places of the uid and gid in argv
     size_t uid_count;
-    char roles[MAX_ROLES][16];
+    char roles[MAX_ROLES][32];   // what becomes descriptor N of the launcher
     size_t role_count;
+    off_t plug_bytes;
     struct text welcome, resume, exec;
     struct text overlays[MAX_DISKS];
     const char *disk_directory;

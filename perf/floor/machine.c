@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -39,6 +40,9 @@ void setup_load(struct setup *setup, const char *directory, const char *disk_dir
     for (char *role = strtok_r(roles.bytes, "\n", &rest); role != NULL; role = strtok_r(NULL, "\n", &rest)) {
         if (setup->role_count == MAX_ROLES || strlen(role) >= sizeof setup->roles[0]) {
             fail_with("role %s", role);
+        }
+        if (strncmp(role, "plug:", 5) == 0) {
+            setup->plug_bytes = (off_t)strtoll(role + 5, NULL, 10);
         }
         strcpy(setup->roles[setup->role_count++], role);
     }
@@ -82,6 +86,14 @@ static int make_overlay(const struct setup *setup, int disk) {
     return fd;
 }
 
+static int make_plug(const struct setup *setup) {
+    int fd = memfd_create("floor-plugged", MFD_CLOEXEC);
+    if (fd < 0 || ftruncate(fd, setup->plug_bytes) < 0) {
+        fail("memory file for hot-plugged RAM");
+    }
+    return fd;
+}
+
 static int make_pair(int *theirs) {
     int fds[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0) {
@@ -104,6 +116,7 @@ static int descriptor_for(const struct setup *setup, struct machine *machine, co
     if (strcmp(role, "control") == 0) { machine->control.fd = make_pair(&theirs); return theirs; }
     if (strcmp(role, "bulk") == 0) { machine->bulk.fd = make_pair(&theirs); return theirs; }
     if (strcmp(role, "state") == 0) { return reopen_state(); }
+    if (strncmp(role, "plug:", 5) == 0) { return make_plug(setup); }
     if (strcmp(role, "overlay0") == 0) { return make_overlay(setup, 0); }
     if (strcmp(role, "overlay1") == 0) { return make_overlay(setup, 1); }
     if (strcmp(role, "base0") == 0) { *ours = false; return FD_BASE; }

@@ -1,0 +1,68 @@
+using System.Diagnostics;
+using OpenSandbox.PerfHarness.Floor;
+using OpenSandbox.PerfHarness.Measuring;
+using OpenSandbox.PerfHarness.Processes;
+using OpenSandbox.Vmm;
+
+namespace OpenSandbox.PerfHarness.Rows;
+
+/// <summary>P6: one command. The floor is what the agent says the very same command took, plus a ping of the floor program's.</summary>
+internal sealed class ExecRow() : Row("P6", "exec /bin/true", "<= 1.15x")
+{
+    private const int Pings = 5;
+
+    internal override async Task<IReadOnlyList<Figure>> RunAsync(Bench bench, CancellationToken cancellationToken)
+    {
+        FloorProgram floor = await bench.GetFloorAsync(Bench.Bare, cancellationToken).ConfigureAwait(false);
+        await floor.CreateAsync(0, exec: false).ConfigureAwait(false);
+        Sandbox sandbox = await bench.CreateAsync(Bench.Bare, cancellationToken).ConfigureAwait(false);
+        int count = bench.Count(200) + Bench.Warmups;
+        Series ping = new(), same = new(Bench.Warmups), sameAgent = new(Bench.Warmups), ours = new(Bench.Warmups), agent = new(Bench.Warmups);
+        double floorCpu = 0, oursCpu = 0;
+        await using (sandbox.ConfigureAwait(false))
+        {
+            for (int i = 0; i < count; i++)
+            {
+                Bench.Progress($"{Id} {i + 1}/{count}");
+                ping.Add((await floor.PingAsync(0, Pings).ConfigureAwait(false))[^1]);
+                double before = await floor.GetCpuAsync().ConfigureAwait(false);
+                FloorRequestTime direct = (await floor.RequestAsync(0, "exec", 0, 1).ConfigureAwait(false))[0];
+                floorCpu += await floor.GetCpuAsync().ConfigureAwait(false) - before;
+                same.Add(direct.Microseconds);
+                sameAgent.Add(direct.AgentMicroseconds);
+
+                before = CpuTime.OursMilliseconds;
+                long start = Stopwatch.GetTimestamp();
+                ExecResult result = await sandbox.ExecAsync(FloorFiles.Command, cancellationToken: cancellationToken).ConfigureAwait(false);
+                double time = Bench.Since(start) * 1e3;
+                oursCpu += CpuTime.OursMilliseconds - before;
+                result.EnsureSuccess();
+                ours.Add(time);
+                agent.Add(result.Exit.WallTime.TotalMicroseconds);
+            }
+        }
+
+        await floor.KillAsync(0).ConfigureAwait(false);
+        double below = agent.P50 + ping.P50;
+        return
+        [
+            new Figure
+            {
+                Name = "agent's spawn and wait + a ping",
+                Unit = "us",
+                Floor = below,
+                Ours = ours.P50,
+                Ratio = ours.P50 / below,
+                Goal = Goal,
+                Holds = ours.P50 <= below * 1.15,
+                FloorSeries = agent.Summary,
+                OursSeries = ours.Summary,
+                FloorCpuMilliseconds = floorCpu / count,
+                OursCpuMilliseconds = oursCpu / count,
+            },
+            Figure.Compare("the floor program's exec", "us", same, ours),
+            Figure.Compare("spawn and wait, said the agent", "us", sameAgent, agent),
+            Figure.OfFloor("ping", "us", ping),
+        ];
+    }
+}

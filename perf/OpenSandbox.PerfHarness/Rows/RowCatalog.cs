@@ -1,0 +1,46 @@
+namespace OpenSandbox.PerfHarness.Rows;
+
+/// <summary>All rows, in the specification's order.</summary>
+internal static class RowCatalog
+{
+    internal static IReadOnlyList<Row> All { get; } =
+    [
+        new ColdCreateRow(),
+        new ImageCreateRow(),
+        new PendingRow("P3", "create from a parked QEMU", "<= 1.15x"),
+        new PendingRow("P4", "create from a hot one", "<= 1.3x"),
+        new PingRow(),
+        new ExecRow(),
+        new SmallFileRow(),
+        new TransferRow(),
+        new PingUnderLoadRow(),
+        new ThroughputRow(),
+        new PendingRow("P11", "checkpoint: time the guest is stopped", "<= 1.2x"),
+        new PendingRow("P12", "live fork 1 -> 10, wall per child", "<= 1.2x"),
+        new PendingRow("P13", "hibernated bytes", "<= 1.05x before compression"),
+        new PendingRow("P14", "wake with all memory, page cache warm / dropped", "<= 1.15x / <= 1.5x"),
+        new IdleMemoryRow(),
+        new AllocationRow(),
+        new PendingRow("P17", "memory grow +512 MiB visible in the guest", "<= 1.2x"),
+        new PendingRow("P18", "HTTP create+exec+delete over loopback", "<= library + 2 ms"),
+        new PendingRow("P19", "proxied TCP through the guest tunnel, 64 MiB", ">= 0.7x"),
+        new IdlePagesRow(),
+    ];
+
+    /// <summary>The rows of some ids, each once, in the specification's order.</summary>
+    /// <exception cref="ArgumentException">There is no such row, or it is pending.</exception>
+    internal static IReadOnlyList<Row> Choose(IReadOnlyList<string>? ids)
+    {
+        foreach (string id in ids ?? [])
+        {
+            Row row = All.FirstOrDefault(row => row.Id.Equals(id, StringComparison.OrdinalIgnoreCase))
+                ?? throw new ArgumentException($"there is no row '{id}'; --list shows them");
+            if (row.IsPending)
+            {
+                throw new ArgumentException($"row {row.Id} is pending: {row.Title}");
+            }
+        }
+
+        return [.. All.Where(row => ids is null || ids.Contains(row.Id, StringComparer.OrdinalIgnoreCase))];
+    }
+}
