@@ -45,6 +45,7 @@ finish() {
   fi
   printf '\n'
   if ((${#summary[@]} > 0)); then printf '%s\n' "${summary[@]}"; fi
+  # The one line that programs read: stdout, last, and nothing after it.
   printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
   if ((status == 0 && failed > 0)); then status=1; fi
   exit "$status"
@@ -92,32 +93,28 @@ run_project() {
   running=$name
   # `timeout` puts the run in a process group of its own and ends all of it; waiting for it in the background lets this script
   # answer to signals meanwhile.
-  dotnet_environment timeout --kill-after=30 "$project_limit" dotnet test "$project" --no-build -c Release --logger "console;verbosity=normal" --logger "trx;LogFileName=$name.trx" \
+  "${OSB_DOTNET_ENV[@]}" timeout --kill-after=30 "$project_limit" dotnet test "$project" --no-build -c Release --logger "console;verbosity=normal" --logger "trx;LogFileName=$name.trx" \
     --results-directory "$results" --blame-hang --blame-hang-timeout "$test_limit" --blame-hang-dump-type none "${options[@]}" </dev/null &
   child=$!
   wait "$child" || status=$?
   running='' child=''
   if [[ ! -f $trx ]]; then
-    # `dotnet test` writes no results where a filter selects nothing, and then it also reports success.
-    if [[ -n $filter ]] && ((status == 0)); then
-      summary+=("$name: nothing matches the filter")
-      return 0
-    fi
     failed=$((failed + 1))
     summary+=("$name: did not run to its end (exit code $status)")
     return 0
   fi
   total=$(counter total "$trx") p=$(counter passed "$trx") f=$(counter failed "$trx")
-  # Skipped tests are only in the total; so are those that a crash cut off, but then the exit code tells.
+  # Skipped tests are in the total only.
   s=$((total - p - f))
   passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
   summary+=("$name: $p passed, $f failed, $s skipped")
-  if ((total == 0)) && [[ -z $filter ]]; then
+  # Tests that a crash cut off are counted nowhere: the run itself says that it was aborted.
+  if grep -q 'active test run was aborted' "$trx" || ((status != 0 && f == 0)); then
+    failed=$((failed + 1))
+    summary+=("$name: crashed, hung or was stopped before its end (exit code $status)")
+  elif ((total == 0)) && [[ -z $filter ]]; then
     failed=$((failed + 1))
     summary+=("$name: has no tests")
-  elif ((status != 0 && f == 0)); then
-    failed=$((failed + 1))
-    summary+=("$name: no test failed, yet the run did (exit code $status): it crashed, hung or was stopped")
   fi
 }
 

@@ -1,1 +1,3 @@
-return 0;
+using OpenSandbox.Agent;
+
+return AgentProgram.Run();

@@ -144,7 +144,8 @@ build_initramfs() {
     basename -- "${path%.xz}" >>"$tree/mods/order"
   done <<<"$paths"
   chmod 644 "$tree"/mods/*
-  # A third of the modules is relocation and debug data that the kernel does not read; smaller is faster under emulation.
+  # This also takes the signatures off, which the kernel does not insist on: checking them is 40 % of the time that loading takes in
+  # an emulated guest (docs/adr/0003).
   strip --strip-debug -- "$tree"/mods/*.ko
   find "$tree" -exec touch --no-dereference --date=@0 -- {} +
   # Not compressed: inflating it in an emulated guest costs more than reading it (docs/adr/0003).

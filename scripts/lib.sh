@@ -215,7 +215,8 @@ install_packages() {
 
 # --- the .NET SDK --------------------------------------------------------------------------------------------------------
 
-osb_has_sdk() { (cd -- "$OSB_ROOT" && dotnet --version) >/dev/null 2>&1; }
+# The SDK that global.json selects; fails where there is none.
+sdk_version() { dotnet_build --version 2>/dev/null; }
 
 # need_dotnet: a machine without an SDK that global.json accepts ends here, with a sentence about how to get one.
 need_dotnet() {
@@ -223,18 +224,16 @@ need_dotnet() {
     die -3 "the .NET 10 SDK is missing: no 'dotnet' on the PATH. Install the package dotnet-sdk-10.0 from Microsoft's Debian repository," \
       "or run the dotnet-install script with '--channel 10.0', and put the folder on the PATH (https://dot.net/download)"
   fi
-  if ! osb_has_sdk; then
+  if ! sdk_version >/dev/null; then
     die -3 "no installed .NET SDK suits $OSB_ROOT/global.json (10.0.400 or newer is needed; https://dot.net/download)." \
       "Installed: $(dotnet --list-sdks 2>/dev/null | cut -d' ' -f1 | paste -sd' ')"
   fi
 }
 
-# dotnet_environment COMMAND...: runs COMMAND, which is or starts `dotnet`, as every script here does: quiet, and leaving no build server
-# behind that could hold a terminal, a lock or a folder. A machine without libicu is fine.
-dotnet_environment() {
-  env DOTNET_NOLOGO=1 DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_SYSTEM_GLOBALIZATION_INVARIANT=1 DOTNET_CLI_UI_LANGUAGE=en \
-    DOTNET_CLI_USE_MSBUILD_SERVER=0 MSBUILDDISABLENODEREUSE=1 UseSharedCompilation=false "$@"
-}
+# In front of `dotnet`, or of what starts it: quiet, and leaving no build server behind that could hold a terminal, a lock or a folder.
+# A machine without libicu is fine.
+OSB_DOTNET_ENV=(env DOTNET_NOLOGO=1 DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_SYSTEM_GLOBALIZATION_INVARIANT=1 DOTNET_CLI_UI_LANGUAGE=en
+  DOTNET_CLI_USE_MSBUILD_SERVER=0 MSBUILDDISABLENODEREUSE=1 UseSharedCompilation=false)
 
 # dotnet_build ARG...: `dotnet ARG...` in the root of the checkout.
-dotnet_build() { (cd -- "$OSB_ROOT" && dotnet_environment dotnet "$@"); }
+dotnet_build() { (cd -- "$OSB_ROOT" && exec "${OSB_DOTNET_ENV[@]}" dotnet "$@"); }

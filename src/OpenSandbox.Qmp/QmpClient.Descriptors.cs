@@ -59,6 +59,7 @@ public sealed partial class QmpClient
 
 
     /// <summary>Takes descriptors out of a set.</summary>
+    /// <remarks>QEMU (7.2 at least) closes them no sooner than the virtual CPUs run: in a stopped machine they stay open.</remarks>
     /// <param name="fdSetId">The set.</param>
     /// <param name="fd">The descriptor's number inside QEMU; null for all of the set.</param>
     /// <param name="cancellationToken">Ends the wait, not the command.</param>

@@ -84,7 +84,7 @@ public sealed partial class QmpClient
 
     /// <summary>Writes the state of all devices, without RAM and disks, to a file that QEMU opens itself.</summary>
     /// <remarks>QEMU writes while it answers nothing else. Untrusted QEMUs must have no file in reach that this could overwrite.</remarks>
-    /// <param name="fileName">The file: <c>/proc/self/fd/N</c>, <c>/dev/fdset/ID</c>, or a name in QEMU's own directory.</param>
+    /// <param name="fileName">The file: <c>/proc/self/fd/N</c>, <c>/dev/fdset/ID</c> (of a descriptor opened for writing only), or a name in QEMU's own directory.</param>
     /// <param name="live">Whether this is part of a migration to elsewhere. True gives the disks up when the machine was stopped beforehand: false for a machine that is to go on.</param>
     /// <param name="timeout">Null for <see cref="QmpClientOptions.CommandTimeout"/>; more than 0, at most one day.</param>
     /// <param name="cancellationToken">Ends the wait, not the command.</param>

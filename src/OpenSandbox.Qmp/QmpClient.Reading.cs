@@ -19,25 +19,11 @@ public sealed partial class QmpClient
     private bool _quitAcknowledged;
     private long _droppedReplies;
 
-    private void StartReading()
-    {
-        // The loop outlives the call that starts it and must not drag that call's ambient state along.
-        if (ExecutionContext.IsFlowSuppressed())
-        {
-            _readLoop = ReadLoopAsync();
-            return;
-        }
-
-        using (ExecutionContext.SuppressFlow())
-        {
-            _readLoop = ReadLoopAsync();
-        }
-    }
-
     /// <summary>Runs until the connection ends; never throws.</summary>
     private async Task ReadLoopAsync()
     {
         PipeReader? reader = null;
+        bool betweenLines = true;
         try
         {
             reader = PipeReader.Create(new NetworkStream(_socket, ownsSocket: false), s_readerOptions);
@@ -46,10 +32,11 @@ public sealed partial class QmpClient
                 // With zero-byte reads the pipe rents a buffer only when there is something to put into it.
                 ReadResult result = await reader.ReadAsync().ConfigureAwait(false);
                 ReadOnlySequence<byte> rest = TakeLines(result.Buffer);
+                betweenLines = rest.IsEmpty;
                 reader.AdvanceTo(rest.Start, rest.End);
                 if (result.IsCompleted)
                 {
-                    throw new QmpConnectionException(DescribeEnd(rest.IsEmpty));
+                    throw new QmpConnectionException(DescribeEnd(betweenLines));
                 }
 
                 if (reads % ReadsBetweenYields == 0)
@@ -57,6 +44,12 @@ public sealed partial class QmpClient
                     await Task.Yield();
                 }
             }
+        }
+        catch (IOException e) when (e.InnerException is SocketException { SocketErrorCode: SocketError.ConnectionReset })
+        {
+            // How the kernel reports a close by a peer that has not read everything: a QEMU that quits leaves our last line end unread.
+            // What it wrote before has been read by now.
+            End(new QmpConnectionException(DescribeEnd(betweenLines), e));
         }
         catch (Exception e)
         {
@@ -86,10 +79,32 @@ public sealed partial class QmpClient
     {
         while (_lines.TryTake(ref buffer, out ReadOnlySequence<byte> line))
         {
-            Handle(MessageParser.Parse(line));
+            if (line.IsSingleSegment)
+            {
+                Handle(MessageParser.Parse(line.FirstSpan));
+                continue;
+            }
+
+            HandleCopy(line);
         }
 
         return buffer;
+    }
+
+    /// <summary>A line that arrived in several buffers is put together: the parser takes it in one piece only.</summary>
+    private void HandleCopy(in ReadOnlySequence<byte> line)
+    {
+        int length = (int)line.Length;
+        byte[] copy = ArrayPool<byte>.Shared.Rent(length);
+        try
+        {
+            line.CopyTo(copy);
+            Handle(MessageParser.Parse(copy.AsSpan(0, length)));
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(copy);
+        }
     }
 
     private void Handle(in Message message)
@@ -122,7 +137,7 @@ public sealed partial class QmpClient
         _greeted = true;
         if (Take(GreetingId) is { } call)
         {
-            Return(call, message);
+            Complete(call, message);
         }
     }
 
@@ -136,42 +151,27 @@ public sealed partial class QmpClient
         }
 
         _logger.CommandAnswered(message.Id);
-        if (message.Kind == MessageKind.Return)
-        {
-            _quitAcknowledged |= call.Command == QuitCommand;
-            Return(call, message);
-            return;
-        }
-
-        Refuse(call, message);
+        Complete(call, message);
     }
 
-    /// <summary>Completes a call with its value, or with the connection's end when the value is not what the command returns.</summary>
-    private void Return(IPendingCall call, in Message message)
+    /// <summary>Completes a call that was taken out of the table, whatever happens: nobody else knows of it any more.</summary>
+    private void Complete(IPendingCall call, in Message message)
     {
         try
         {
+            if (message.Kind == MessageKind.Error)
+            {
+                (string errorClass, string description) = Replies.ParseError(message.Payload);
+                call.Fail(new QmpCommandException(call.Command, errorClass, description));
+                return;
+            }
+
+            _quitAcknowledged |= call.Command == QuitCommand;
             call.Return(message.Payload);
         }
-        catch (QmpProtocolException e)
+        catch (Exception e)
         {
-            // The call is no longer in the table, so it gets the cause from here.
-            End(e);
-            call.Fail(_cause!);
-            throw;
-        }
-    }
-
-    private void Refuse(IPendingCall call, in Message message)
-    {
-        try
-        {
-            (string errorClass, string description) = Replies.ParseError(message.Payload);
-            call.Fail(new QmpCommandException(call.Command, errorClass, description));
-        }
-        catch (QmpProtocolException e)
-        {
-            End(e);
+            End(Lost(e));
             call.Fail(_cause!);
             throw;
         }

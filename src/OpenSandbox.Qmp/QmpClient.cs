@@ -45,6 +45,12 @@ public sealed partial class QmpClient : IAsyncDisposable
         _options = options;
         _logger = logger;
         _lines = new LineSplitter(options.MaxLineBytes);
+        if (!socket.Blocking)
+        {
+            // The runtime's streams insist on it. It is a matter of the property alone: nothing here ever blocks on the socket.
+            socket.Blocking = true;
+        }
+
         _timer = options.TimeProvider.CreateTimer(
             static client => ((QmpClient)client!).ExpireCalls(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
     }
@@ -72,8 +78,18 @@ public sealed partial class QmpClient : IAsyncDisposable
         Socket socket, QmpClientOptions? options = null, ILogger? logger = null, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(socket);
-        var client = new QmpClient(socket, options ?? new QmpClientOptions(), logger ?? NullLogger.Instance);
-        return client.NegotiateAsync(cancellationToken);
+        options ??= new QmpClientOptions();
+        logger ??= NullLogger.Instance;
+        if (ExecutionContext.IsFlowSuppressed())
+        {
+            return new QmpClient(socket, options, logger).NegotiateAsync(cancellationToken);
+        }
+
+        // Timer and reader outlive the call that starts them and must not drag its ambient state along.
+        using (ExecutionContext.SuppressFlow())
+        {
+            return new QmpClient(socket, options, logger).NegotiateAsync(cancellationToken);
+        }
     }
 
     /// <summary>Closes the connection. QEMU goes on running: see <see cref="QuitAsync"/>. Idempotent, never throws.</summary>
@@ -84,6 +100,7 @@ public sealed partial class QmpClient : IAsyncDisposable
         End(new QmpConnectionException("The QMP client was disposed of"));
         await _readLoop.ConfigureAwait(false);
         await FlushEndedAsync().ConfigureAwait(false);
+        await _timer.DisposeAsync().ConfigureAwait(false);
     }
 
     private async Task<QmpClient> NegotiateAsync(CancellationToken cancellationToken)
@@ -91,7 +108,7 @@ public sealed partial class QmpClient : IAsyncDisposable
         try
         {
             Task<QmpGreeting> greeting = ExpectGreeting(cancellationToken);
-            StartReading();
+            _readLoop = ReadLoopAsync();
 
             // QEMU reads no command before it has written its greeting, so the negotiation need not wait for the greeting:
             // that saves a round trip on the path of every VM's start.

@@ -226,25 +226,27 @@ public sealed class Sandbox : IAsyncDisposable
         }
     }
 
+    /// <summary>The request behind a command; the performance harness sends the same.</summary>
+    internal static OpenRequest DescribeExec(IReadOnlyList<string> command, ExecOptions options, bool standardInput) => new()
+    {
+        Op = Operations.Exec,
+        Exec = new ExecRequest
+        {
+            Argv = command as string[] ?? [.. command],
+            Environment = options.EnvironmentVariables is { Count: > 0 } environment ? new Dictionary<string, string>(environment, StringComparer.Ordinal) : null,
+            WorkingDirectory = options.WorkingDirectory,
+            User = options.User,
+            StandardInput = standardInput,
+            TimeoutMilliseconds = options.Timeout is TimeSpan timeout ? (long)Math.Ceiling(timeout.TotalMilliseconds) : null,
+        },
+    };
+
     private GuestStream Open(IReadOnlyList<string> command, ExecOptions options, bool standardInput)
     {
         GuestText.ValidateArguments(command, nameof(command));
         options.Validate();
         EnsureRunning();
-        var request = new OpenRequest
-        {
-            Op = Operations.Exec,
-            Exec = new ExecRequest
-            {
-                Argv = command as string[] ?? [.. command],
-                Environment = options.EnvironmentVariables is { Count: > 0 } environment ? new Dictionary<string, string>(environment, StringComparer.Ordinal) : null,
-                WorkingDirectory = options.WorkingDirectory,
-                User = options.User,
-                StandardInput = standardInput,
-                TimeoutMilliseconds = options.Timeout is TimeSpan timeout ? (long)Math.Ceiling(timeout.TotalMilliseconds) : null,
-            },
-        };
-        return OpenStream(request);
+        return OpenStream(DescribeExec(command, options, standardInput));
     }
 
     /// <summary>Opens a stream on the bulk port.</summary>

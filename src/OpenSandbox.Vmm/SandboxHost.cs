@@ -277,11 +277,11 @@ public sealed class SandboxHost : IAsyncDisposable
         await qmp.QomSetAsync(QemuCommandLine.MemoryDevicePath, "requested-size", bytes, cancellationToken).ConfigureAwait(false);
     }
 
-    private async Task<ResumeResult> ResumeAsync(
-        VirtualMachine vm, string id, SandboxSpec spec, long pluggedBytes, CancellationToken cancellationToken)
+    /// <summary>What turns the golden snapshot into this sandbox; the performance harness sends the same.</summary>
+    internal OpenRequest DescribeResume(string id, SandboxSpec spec, long pluggedBytes)
     {
         const int seedBytes = 64;
-        var request = new OpenRequest
+        return new OpenRequest
         {
             Op = Operations.Resume,
             Resume = new ResumeRequest
@@ -303,6 +303,12 @@ public sealed class SandboxHost : IAsyncDisposable
                 PluggedMemoryBytes = pluggedBytes == 0 ? null : pluggedBytes,
             },
         };
+    }
+
+    private async Task<ResumeResult> ResumeAsync(
+        VirtualMachine vm, string id, SandboxSpec spec, long pluggedBytes, CancellationToken cancellationToken)
+    {
+        OpenRequest request = DescribeResume(id, spec, pluggedBytes);
         GuestStream stream = vm.Channel.OpenStream(GuestPort.Control, request);
         try
         {

@@ -59,6 +59,20 @@ static bool bind_device(const char *source, const char *target) {
     return bind_file(source, target, ATTRIBUTE_RDONLY | ATTRIBUTE_NOSUID | ATTRIBUTE_NOEXEC);
 }
 
+// QEMU opens /dev/kvm by its name, which is often root's alone. Root gives the command a node of its own instead of a group that
+// reaches further; the bind over itself keeps it a device when the root becomes nodev.
+static bool provide_kvm(const struct options *options) {
+    if (options->isolation == ISOLATION_ROOTLESS) {
+        return bind_device("/dev/kvm", "dev/kvm");
+    }
+    struct stat status;
+    return attempt(stat("/dev/kvm", &status), "stat", "/dev/kvm") &&
+           attempt(S_ISCHR(status.st_mode) ? 0 : (errno = ENODEV, -1), "stat", "/dev/kvm") &&
+           attempt(mknod("dev/kvm", S_IFCHR | 0600, status.st_rdev), "mknod", "dev/kvm") &&
+           attempt(chmod("dev/kvm", 0600), "chmod", "dev/kvm") && attempt(chown("dev/kvm", options->uid, options->gid), "chown", "dev/kvm") &&
+           bind("dev/kvm", "dev/kvm", ATTRIBUTE_RDONLY | ATTRIBUTE_NOSUID | ATTRIBUTE_NOEXEC);
+}
+
 // /lib, /lib64 and /bin are links into /usr on merged systems and directories on others.
 static bool mirror_top_level(const char *source) {
     const char *name = source + 1;
@@ -93,9 +107,9 @@ static bool mount_proc(const struct options *options) {
 }
 
 static bool build_root(const struct options *options) {
+    unsigned long flags = MS_NOSUID | MS_NOEXEC | (options->kvm ? 0 : MS_NODEV);   // nodev at the end in any case
     if (!attempt(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), "make private", "/") ||
-        !attempt(mount("tmpfs", options->root, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=755,size=64k,nr_inodes=64"), "mount tmpfs on",
-                 options->root) ||
+        !attempt(mount("tmpfs", options->root, "tmpfs", flags, "mode=755,size=64k,nr_inodes=64"), "mount tmpfs on", options->root) ||
         !attempt(chdir(options->root), "chdir", options->root)) {
         return false;
     }
@@ -105,7 +119,7 @@ static bool build_root(const struct options *options) {
            (access("/etc/ld.so.cache", F_OK) != 0 || bind_file("/etc/ld.so.cache", "etc/ld.so.cache", data)) &&
            attempt(mkdir("tmp", 0755), "mkdir", "tmp") && attempt(mkdir("dev", 0755), "mkdir", "dev") &&
            bind_device("/dev/null", "dev/null") && bind_device("/dev/zero", "dev/zero") && bind_device("/dev/urandom", "dev/urandom") &&
-           (!options->kvm || bind_device("/dev/kvm", "dev/kvm")) && attempt(mkdir("proc", 0555), "mkdir", "proc") && mount_proc(options);
+           (!options->kvm || provide_kvm(options)) && attempt(mkdir("proc", 0555), "mkdir", "proc") && mount_proc(options);
 }
 
 void filesystem_enter(const struct options *options) {

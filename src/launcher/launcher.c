@@ -75,10 +75,13 @@ static _Noreturn void run_command(const struct options *options, int supervisor,
         fail("setsid");
     }
     if (options->isolation == ISOLATION_ROOTLESS) {
-        report_missing("uid-per-sandbox");
         if (namespaces) {
-            privileges_map_user(options->uid, options->gid);
+            if (!privileges_map_user(options->uid, options->gid)) {
+                _exit(errno);
+            }
+            report_mapped();
         }
+        report_missing("uid-per-sandbox");
     }
 
     privileges_join_cgroups(options, cgroup_fds);
@@ -212,6 +215,7 @@ static _Noreturn void supervise(const struct options *options, pid_t child, int 
                 close(options->status_fd);
                 report_to_status(-1);
             }
+            close(STDERR_FILENO);   // so that the end of the command is the end of its output
         }
         struct signalfd_siginfo signal;
         if (polled[0].revents != 0 && read(signals, &signal, sizeof signal) == sizeof signal && signal.ssi_signo != SIGCHLD) {
@@ -243,13 +247,13 @@ static int listen_to_signals(void) {
     return fd;
 }
 
-// Everything but the three, which may come in any order and may be -1.
+// Everything but stderr and the three, which may come in any order and may be -1.
 static void close_all_except(int a, int b, int c) {
     int from = 0;
     for (;;) {
         int next = -1;
-        const int kept[] = {a, b, c};
-        for (int i = 0; i < 3; i++) {
+        const int kept[] = {STDERR_FILENO, a, b, c};
+        for (int i = 0; i < 4; i++) {
             if (kept[i] >= from && (next < 0 || kept[i] < next)) {
                 next = kept[i];
             }
@@ -264,13 +268,47 @@ static void close_all_except(int a, int b, int c) {
     }
 }
 
-static pid_t start_process(uint64_t flags, int cgroup_fd) {
-    struct clone_args arguments = {.flags = flags, .exit_signal = SIGCHLD};
-    if (cgroup_fd >= 0) {
-        arguments.flags |= CLONE_INTO_CGROUP;
-        arguments.cgroup = (uint64_t)cgroup_fd;
+// Where user namespaces are restricted (AppArmor, for one) the namespace can be made and then not be given a mapping.
+static pid_t confirm_user_mapped(pid_t child, int messages) {
+    char byte;
+    ssize_t count;
+    while ((count = read(messages, &byte, 1)) < 0 && errno == EINTR) {
     }
-    return (pid_t)syscall(SYS_clone3, &arguments, sizeof arguments);
+    if (count == 1) {
+        return child;
+    }
+    int status = 0;
+    waitpid(child, &status, 0);
+    errno = WIFEXITED(status) && WEXITSTATUS(status) != 0 ? WEXITSTATUS(status) : ECHILD;
+    return -1;
+}
+
+// Returns the command's process, and the pipe that its messages come from; or -1 and errno, with nothing left behind.
+static pid_t start_command(const struct options *options, uint64_t namespaces, int unified_fd, const int *cgroup_fds, int *messages) {
+    int pipe_fds[2];
+    if (pipe2(pipe_fds, O_CLOEXEC) < 0) {
+        fail("pipe");
+    }
+    struct clone_args arguments = {.flags = namespaces, .exit_signal = SIGCHLD};
+    if (unified_fd >= 0) {
+        arguments.flags |= CLONE_INTO_CGROUP;
+        arguments.cgroup = (uint64_t)unified_fd;
+    }
+    pid_t child = (pid_t)syscall(SYS_clone3, &arguments, sizeof arguments);
+    if (child == 0) {
+        run_command(options, pipe_fds[1], cgroup_fds, namespaces != 0);
+    }
+    close(pipe_fds[1]);
+    *messages = pipe_fds[0];
+    if (child > 0 && (namespaces & CLONE_NEWUSER) != 0) {
+        child = confirm_user_mapped(child, pipe_fds[0]);
+    }
+    if (child < 0) {
+        int error = errno;
+        close(pipe_fds[0]);
+        errno = error;
+    }
+    return child;
 }
 
 int main(int argc, char **argv) {
@@ -294,36 +332,36 @@ int main(int argc, char **argv) {
         fail("chdir /");
     }
 
+    // The v2 cgroup is entered by clone3: moving a process that is there already waits for an RCU grace period (measured: 6 ms).
     int cgroup_fds[MAX_CGROUPS];
+    int unified = -1;
     for (int i = 0; i < options.cgroup_count; i++) {
-        cgroup_fds[i] = privileges_open_cgroup(options.cgroups[i]);
+        bool is_unified;
+        int fd = privileges_open_cgroup(options.cgroups[i], &is_unified);
+        if (is_unified && unified >= 0) {
+            fail_with(EINVAL, "option --cgroup %s: a second v2 cgroup", options.cgroups[i]);
+        }
+        cgroup_fds[i] = is_unified ? -1 : fd;
+        unified = is_unified ? fd : unified;
     }
-    int pipe_fds[2];
-    if (pipe2(pipe_fds, O_CLOEXEC) < 0) {
-        fail("pipe");
-    }
-
     uint64_t namespaces = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS;
     if (options.isolation == ISOLATION_NONE) {
         namespaces = 0;
     } else if (options.isolation == ISOLATION_ROOTLESS) {
         namespaces |= CLONE_NEWUSER;
     }
-    pid_t child = start_process(namespaces, -1);
+    int messages;
+    pid_t child = start_command(&options, namespaces, unified, cgroup_fds, &messages);
     if (child < 0 && options.isolation == ISOLATION_ROOTLESS) {
         char text[128];
         snprintf(text, sizeof text, "namespaces: %s (%d)", strerror(errno), errno);
         report_missing(text);
-        namespaces = 0;
-        child = start_process(0, -1);
+        child = start_command(&options, 0, unified, cgroup_fds, &messages);
     }
     if (child < 0) {
-        fail("create process and namespaces");
-    }
-    if (child == 0) {
-        run_command(&options, pipe_fds[1], cgroup_fds, namespaces != 0);
+        fail("create process%s%s", namespaces != 0 ? " and namespaces" : "", unified >= 0 ? " in the v2 cgroup" : "");
     }
     report_pid(child);
-    close_all_except(options.status_fd, pipe_fds[0], signals);
-    supervise(&options, child, pipe_fds[0], signals, spawner);
+    close_all_except(options.status_fd, messages, signals);
+    supervise(&options, child, messages, signals, spawner);
 }

@@ -40,6 +40,7 @@ void report_to_supervisor(int pipe_fd);
 void report_pid(pid_t pid);
 void report_relay(enum message kind, const char *text);
 void report_missing(const char *control);
+void report_mapped(void);
 void report_exec(void);
 // Reports `step: strerror(error) (error)` and ends this process with EXIT_LAUNCHER_FAILED.
 _Noreturn void fail_with(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -50,9 +51,9 @@ void filesystem_enter(const struct options *options);
 
 // privileges.c
 void privileges_join_cgroups(const struct options *options, const int *cgroup_fds);
-int privileges_open_cgroup(const char *directory);
+int privileges_open_cgroup(const char *directory, bool *unified);
 void privileges_limit_resources(const struct options *options);
-void privileges_map_user(uid_t uid, gid_t gid);
+bool privileges_map_user(uid_t uid, gid_t gid);
 void privileges_drop(const struct options *options, bool for_command);
 
 // seccomp.c

@@ -14,7 +14,7 @@
 
 #include "launcher.h"
 
-int privileges_open_cgroup(const char *directory) {
+int privileges_open_cgroup(const char *directory, bool *unified) {
     int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0) {
         fail("open cgroup %s", directory);
@@ -27,6 +27,7 @@ int privileges_open_cgroup(const char *directory) {
     if (filesystem.f_type != CGROUP2_SUPER_MAGIC && filesystem.f_type != CGROUP_SUPER_MAGIC) {
         fail_with(EINVAL, "cgroup %s: not on a cgroup file system", directory);
     }
+    *unified = filesystem.f_type == CGROUP2_SUPER_MAGIC;
     return fd;
 }
 
@@ -63,28 +64,28 @@ void privileges_limit_resources(const struct options *options) {
     }
 }
 
-static void write_proc(const char *path, const char *text) {
+static bool write_proc(const char *path, const char *text) {
     int fd = open(path, O_WRONLY | O_CLOEXEC);
     if (fd < 0) {
-        fail("open %s", path);
+        return false;
     }
-    if (write(fd, text, strlen(text)) < 0) {
-        fail("write %s", path);
-    }
+    ssize_t written = write(fd, text, strlen(text));
+    int error = errno;
     close(fd);
+    errno = error;
+    return written >= 0;
 }
 
-// The ids keep their numbers inside, so that files look the same from both sides.
-void privileges_map_user(uid_t uid, gid_t gid) {
-    char text[64];
-    write_proc("/proc/self/setgroups", "deny");
-    snprintf(text, sizeof text, "%u %u 1", uid, uid);
-    write_proc("/proc/self/uid_map", text);
-    snprintf(text, sizeof text, "%u %u 1", gid, gid);
-    write_proc("/proc/self/gid_map", text);
+// The ids keep their numbers inside, so that files look the same from both sides. False, with errno, when they cannot be mapped.
+bool privileges_map_user(uid_t uid, gid_t gid) {
+    char uid_map[64], gid_map[64];
+    snprintf(uid_map, sizeof uid_map, "%u %u 1", uid, uid);
+    snprintf(gid_map, sizeof gid_map, "%u %u 1", gid, gid);
+    return write_proc("/proc/self/setgroups", "deny") && write_proc("/proc/self/uid_map", uid_map) && write_proc("/proc/self/gid_map", gid_map);
 }
 
-// QEMU opens /dev/kvm by its name. Where the device is not open to everyone its group is the one supplementary group that is kept.
+// Without a root of its own the command meets the host's /dev/kvm: where that is not open to everyone its group is the one
+// supplementary group that is kept. (With one it has a node that it owns.)
 static int kvm_group(gid_t *group) {
     struct stat status;
     if (stat("/dev/kvm", &status) < 0) {
@@ -117,7 +118,7 @@ static bool has_other_groups(gid_t own) {
 
 void privileges_drop(const struct options *options, bool for_command) {
     gid_t groups[1];
-    int group_count = for_command && options->kvm && geteuid() == 0 ? kvm_group(groups) : 0;
+    int group_count = for_command && options->kvm && options->isolation == ISOLATION_NONE && geteuid() == 0 ? kvm_group(groups) : 0;
 
     // The bounding set first: afterwards there is no CAP_SETPCAP left to do it with. Without that capability (a caller other than
     // root, outside of a user namespace) the set is inert: no_new_privs keeps a file's capabilities out for good.

@@ -66,6 +66,9 @@ void report_missing(const char *control) {
     }
 }
 
+// The one message that is not a line: the supervisor waits for exactly one byte.
+void report_mapped(void) { write_line(supervisor, "\n", 1); }
+
 void report_exec(void) { send_line(supervisor, (const char[]){MESSAGE_EXEC, 0}, ""); }
 
 _Noreturn void fail_with(int error, const char *format, ...) {

@@ -1,8 +1,6 @@
-using System.Buffers;
-
 namespace OpenSandbox.Qmp.Protocol;
 
-/// <summary>One line from QEMU, checked. Holds slices of the receive buffer: dead once that is advanced.</summary>
+/// <summary>One line from QEMU, checked. Holds a slice of the line: dead once the line's buffer is reused.</summary>
 internal readonly ref struct Message
 {
     /// <summary>What the line is.</summary>
@@ -12,7 +10,7 @@ internal readonly ref struct Message
     internal long Id { get; init; }
 
     /// <summary>The greeting, the returned value, the error object or the event's data: well-formed JSON, or empty for an event without data.</summary>
-    internal ReadOnlySequence<byte> Payload { get; init; }
+    internal ReadOnlySpan<byte> Payload { get; init; }
 
     /// <summary>Number of JSON tokens in <see cref="Payload"/>.</summary>
     internal int PayloadTokens { get; init; }

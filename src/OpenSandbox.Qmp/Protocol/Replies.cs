@@ -1,4 +1,3 @@
-using System.Buffers;
 using System.Text.Json;
 
 namespace OpenSandbox.Qmp.Protocol;
@@ -13,32 +12,32 @@ internal static class Replies
     /// <summary>The usual run states, so that asking for one allocates no text.</summary>
     private static readonly string[] s_runStates = ["running", "paused", "inmigrate", "prelaunch", "postmigrate", "shutdown", "io-error"];
 
-    internal static readonly ReplyParser<bool> Nothing = static (in json) =>
-        json.FirstSpan[0] == (byte)'{' ? true : throw Unexpected("something else than an empty object");
+    internal static readonly ReplyParser<bool> Nothing = static json =>
+        json.StartsWith((byte)'{') ? true : throw Unexpected("something else than an object");
 
     internal static readonly ReplyParser<JsonElement> Element = ParseElement;
     internal static readonly ReplyParser<QmpRunStatus> RunStatus = ParseRunStatus;
     internal static readonly ReplyParser<QmpGreeting> Greeting = ParseGreeting;
-    internal static readonly ReplyParser<QmpVersion> Version = static (in json) => ParseVersion(ParseElement(json));
+    internal static readonly ReplyParser<QmpVersion> Version = static json => ParseVersion(ParseElement(json));
     internal static readonly ReplyParser<QmpMigrationStatus> MigrationStatus = ParseMigrationStatus;
     internal static readonly ReplyParser<QmpAddedDescriptor> AddedDescriptor = ParseAddedDescriptor;
     internal static readonly ReplyParser<IReadOnlyList<QmpMemoryDevice>> MemoryDevices = ParseMemoryDevices;
 
     /// <summary>The class and text of an error reply.</summary>
-    internal static (string Class, string Description) ParseError(in ReadOnlySequence<byte> json)
+    internal static (string Class, string Description) ParseError(ReadOnlySpan<byte> json)
     {
         JsonElement error = ParseElement(json);
         return (Text(error, "class", MaxNameLength), Text(error, "desc", QmpNames.MaxTextLength));
     }
 
     /// <summary>A value that owns its memory.</summary>
-    internal static JsonElement ParseElement(in ReadOnlySequence<byte> json)
+    internal static JsonElement ParseElement(ReadOnlySpan<byte> json)
     {
         Utf8JsonReader reader = MessageParser.CreateReader(json);
         return JsonElement.ParseValue(ref reader);
     }
 
-    private static QmpRunStatus ParseRunStatus(in ReadOnlySequence<byte> json)
+    private static QmpRunStatus ParseRunStatus(ReadOnlySpan<byte> json)
     {
         Utf8JsonReader reader = MessageParser.CreateReader(json);
         reader.Read();
@@ -86,7 +85,7 @@ internal static class Replies
         return QmpNames.Clean(reader.GetString()!, MaxNameLength);
     }
 
-    private static QmpGreeting ParseGreeting(in ReadOnlySequence<byte> json)
+    private static QmpGreeting ParseGreeting(ReadOnlySpan<byte> json)
     {
         JsonElement greeting = ParseElement(json);
         QmpVersion version = ParseVersion(Member(greeting, "version", JsonValueKind.Object));
@@ -114,7 +113,7 @@ internal static class Replies
         return value is >= 0 and <= 65535 ? (int)value : throw Unexpected("a version that is none");
     }
 
-    private static QmpMigrationStatus ParseMigrationStatus(in ReadOnlySequence<byte> json)
+    private static QmpMigrationStatus ParseMigrationStatus(ReadOnlySpan<byte> json)
     {
         JsonElement status = ParseElement(json);
         JsonElement? ram = OptionalMember(status, "ram", JsonValueKind.Object);
@@ -127,13 +126,13 @@ internal static class Replies
         };
     }
 
-    private static QmpAddedDescriptor ParseAddedDescriptor(in ReadOnlySequence<byte> json)
+    private static QmpAddedDescriptor ParseAddedDescriptor(ReadOnlySpan<byte> json)
     {
         JsonElement added = ParseElement(json);
         return new QmpAddedDescriptor(Number(added, "fdset-id"), Number(added, "fd"));
     }
 
-    private static IReadOnlyList<QmpMemoryDevice> ParseMemoryDevices(in ReadOnlySequence<byte> json)
+    private static IReadOnlyList<QmpMemoryDevice> ParseMemoryDevices(ReadOnlySpan<byte> json)
     {
         JsonElement list = ParseElement(json);
         if (list.ValueKind != JsonValueKind.Array)

@@ -1,5 +1,3 @@
-using System.Buffers;
-
 namespace OpenSandbox.Qmp.Transport;
 
 /// <summary>A command that waits for its reply. Whoever takes it out of the client's table completes it; that happens once.</summary>
@@ -19,7 +17,7 @@ internal interface IPendingCall
 
     /// <summary>Completes with what QEMU returned.</summary>
     /// <exception cref="QmpProtocolException">The value has the wrong shape; the call is not completed.</exception>
-    void Return(in ReadOnlySequence<byte> json);
+    void Return(ReadOnlySpan<byte> json);
 
     /// <summary>Completes with a failure.</summary>
     void Fail(Exception exception);

@@ -1,4 +1,3 @@
-using System.Buffers;
 using OpenSandbox.Qmp.Protocol;
 
 namespace OpenSandbox.Qmp.Transport;
@@ -22,7 +21,7 @@ internal sealed class PendingCall<T>(long id, string command, long deadline, Tim
 
     public TimeSpan Limit => limit;
 
-    public void Return(in ReadOnlySequence<byte> json)
+    public void Return(ReadOnlySpan<byte> json)
     {
         T value = parse(json);
         Unregister();

@@ -285,7 +285,7 @@ public sealed partial class GuestChannel
     {
         lock (_sessionLock)
         {
-            if (!_pings.TryDequeue(out PingOperation? ping))
+            if (!_pings.TryPeek(out PingOperation? ping))
             {
                 throw new GuestProtocolException(ProtocolViolation.OutOfOrder, "Pong, which nobody asked for.");
             }
@@ -295,6 +295,7 @@ public sealed partial class GuestChannel
                 throw new GuestProtocolException(ProtocolViolation.WrongPong, "Pong with other bytes than those of the oldest Ping.");
             }
 
+            _pings.Dequeue(); // Only now: a ping that is not answered must be here when the channel ends.
             ping.Answered = true;
             if (ping.Abandoned)
             {
@@ -319,8 +320,15 @@ public sealed partial class GuestChannel
             }
         }
 
-        quiesce?.TrySetException(cause);
-        _hello.TrySetException(cause);
-        _ = _hello.Task.Exception; // Observed: nobody has to wait for Hello.
+        // Observed here: nobody has to wait for Hello, and whoever asked for Quiesce may have gone.
+        if (quiesce is not null && quiesce.TrySetException(cause))
+        {
+            _ = quiesce.Task.Exception;
+        }
+
+        if (_hello.TrySetException(cause))
+        {
+            _ = _hello.Task.Exception;
+        }
     }
 }

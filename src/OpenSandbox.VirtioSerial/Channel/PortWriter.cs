@@ -199,8 +199,9 @@ internal sealed class PortWriter
                 Sent(segment);
             }
         }
-        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        catch (Exception e)
         {
+            // The boundary of the pump: whatever ended it, nothing will be sent any more, and callers must not wait for ever.
             _lost(e);
         }
     }

@@ -3,11 +3,12 @@ using System.Text.Json.Serialization;
 
 namespace OpenSandbox.VirtioSerial;
 
-/// <summary>Source-generated JSON of all payloads: camelCase, nulls left out, depth at most 8, unknown fields ignored.</summary>
+/// <summary>Source-generated JSON of all payloads: camelCase, nulls left out and refused where a value is required, depth at most 8, unknown fields ignored.</summary>
 [JsonSourceGenerationOptions(
     JsonSerializerDefaults.General,
     PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase,
     DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull,
+    RespectNullableAnnotations = true,
     MaxDepth = 8)]
 [JsonSerializable(typeof(OpenRequest))]
 [JsonSerializable(typeof(ResumeResult))]

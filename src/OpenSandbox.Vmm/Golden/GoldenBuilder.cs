@@ -107,7 +107,7 @@ internal static class GoldenBuilder
 
         await qmp.AddFdAsync(writable, QemuCommandLine.SaveFdSet, cancellationToken: cancellationToken).ConfigureAwait(false);
         await qmp
-            .XenSaveDevicesStateAsync($"/dev/fdset/{QemuCommandLine.SaveFdSet}", live: true, cancellationToken: cancellationToken)
+            .XenSaveDevicesStateAsync($"/dev/fdset/{QemuCommandLine.SaveFdSet}", live: false, cancellationToken: cancellationToken)
             .ConfigureAwait(false);
     }
 

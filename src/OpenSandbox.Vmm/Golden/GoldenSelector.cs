@@ -58,7 +58,7 @@ internal static class GoldenSelector
                 }
                 catch (HostPrerequisiteException hung)
                 {
-                    verdict = Accelerators.Remember(context.Options, qemu.Version, Accelerators.Tcg, FirstLine(hung.Message));
+                    verdict = Accelerators.Remember(context.Options, qemu.Version, Accelerators.Tcg, OneLine(hung.InnerException ?? hung));
                 }
             }
 
@@ -87,7 +87,12 @@ internal static class GoldenSelector
         };
     }
 
-    private static string FirstLine(string text) => text.Split('\n', 2)[0].Trim();
+    private static string OneLine(Exception failure)
+    {
+        const int longest = 500;
+        string text = string.Join("; ", failure.Message.Split(['\r', '\n'], StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries));
+        return $"no guest boots under KVM here: {(text.Length > longest ? text[..longest] : text)}";
+    }
 
     private static string HashAsset(string path)
     {

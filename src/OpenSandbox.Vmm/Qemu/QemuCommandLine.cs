@@ -69,7 +69,7 @@ internal static class QemuCommandLine
     private static List<string> Common(string qemu, VmShape shape, VmChannels channels, bool sharedRam)
     {
         long baseBytes = (long)shape.BaseMemoryMib << 20;
-        long plugBytes = Math.Max((long)(shape.MaxMemoryMib - shape.BaseMemoryMib) << 20, 128L << 20);
+        long plugBytes = shape.PluggableBytes;
         return
         [
             qemu,
@@ -80,7 +80,7 @@ internal static class QemuCommandLine
             "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
             "-sandbox", Sandbox,
             "-object", $$"""{"qom-type":"memory-backend-file","id":"ram","size":{{baseBytes}},"mem-path":"{{Descriptor(channels.Ram)}}","share":{{(sharedRam ? "true" : "false")}}}""",
-            "-object", $$"""{"qom-type":"memory-backend-ram","id":"plug","size":{{plugBytes}},"reserve":false}""",
+            "-object", $$"""{"qom-type":"memory-backend-file","id":"plug","size":{{plugBytes}},"mem-path":"{{Descriptor(channels.PluggedRam)}}","share":true}""",
             "-object", """{"qom-type":"rng-builtin","id":"rng"}""",
             "-chardev", $"socket,id=qmp,fd={channels.Qmp}", "-mon", "chardev=qmp,mode=control",
             "-chardev", $"socket,id=control,fd={channels.Control}",

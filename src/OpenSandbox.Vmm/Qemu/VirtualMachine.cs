@@ -85,9 +85,11 @@ internal sealed class VirtualMachine : IAsyncDisposable
             (Socket console, SafeFileHandle consoleEnd) = Pair();
 
             using SafeFileHandle nothing = Libc.Open("/dev/null", Libc.O_RDWR | Libc.O_CLOEXEC, 0);
+            using SafeFileHandle pluggedRam = CreatePluggedRam(launch.Shape.PluggableBytes);
             var descriptors = new VmDescriptors(nothing, outputEnd, statusEnd);
             var channels = new VmChannels(
                 descriptors.Add(launch.Ram),
+                descriptors.Add(pluggedRam),
                 descriptors.Add(qmpEnd),
                 descriptors.Add(controlEnd),
                 descriptors.Add(bulkEnd),
@@ -249,6 +251,21 @@ internal sealed class VirtualMachine : IAsyncDisposable
 
         arguments.Add("--");
         return arguments;
+    }
+
+    /// <summary>
+    /// An empty file in memory for hot-plugged RAM: it takes memory only as the guest writes, reserves no swap, and its pages can be found
+    /// without looking into QEMU.
+    /// </summary>
+    private static SafeFileHandle CreatePluggedRam(long bytes)
+    {
+        SafeFileHandle file = Libc.MemfdCreate("opensandbox-plugged", Libc.MFD_CLOEXEC);
+        if (file.IsInvalid || Libc.FTruncate(file, bytes) != 0)
+        {
+            throw Errno.LastError($"memfd_create of {bytes} bytes for hot-plugged RAM");
+        }
+
+        return file;
     }
 
     private static ulong NewEpoch()

@@ -17,6 +17,9 @@ internal sealed record VmShape(
     /// <inheritdoc cref="DefaultRootfsBytes"/>
     internal const long DefaultWorkspaceBytes = 16L << 30;
 
+    /// <summary>Size of the region that memory is plugged into, bytes; at least one memory block of the guest's kernel.</summary>
+    internal long PluggableBytes => Math.Max((long)(MaxMemoryMib - BaseMemoryMib) << 20, 128L << 20);
+
     /// <summary>The CPU model: what the host has, or all that the translator knows.</summary>
     internal string CpuModel => Accelerator == "kvm" ? "host" : "max";
 }

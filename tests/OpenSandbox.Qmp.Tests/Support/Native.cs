@@ -40,9 +40,14 @@ internal static unsafe partial class Native
         return file;
     }
 
-    /// <summary>Receives bytes, and the descriptor that came with them if one did. Blocks; the kernel ends it when the peer closes.</summary>
+    /// <summary>Receives bytes, and the descriptor that came with them if one did. Waits for them, with a deadline.</summary>
     internal static int Receive(Socket socket, Span<byte> bytes, out SafeFileHandle? descriptor)
     {
+        if (!socket.Poll(Deadlines.Limit, SelectMode.SelectRead))
+        {
+            throw new TimeoutException("Nothing to receive");
+        }
+
         RightsMessage rights = default;
         fixed (byte* start = bytes)
         {

@@ -1,0 +1,50 @@
+using OpenSandbox.Interop;
+
+namespace OpenSandbox.Agent;
+
+/// <summary>The agent: PID 1 of the guest.</summary>
+internal static class AgentProgram
+{
+    /// <summary>Boots the guest and serves its ports. Returns only if the guest cannot be served at all, which ends the machine.</summary>
+    internal static int Run()
+    {
+        try
+        {
+            GuestBoot.MountKernelFileSystems();
+            GuestBoot.OpenStandardDescriptors();
+            NativeSpawn.GuardSignals();
+            GuestMemory.Open();
+            GuestBoot.ConfigureKernel();
+            (string control, string bulk) = FindPorts();
+            Serve(OpenPort(control, 0), OpenPort(bulk, Linux.O_NONBLOCK));
+            return 0;
+        }
+        catch (Exception exception)
+        {
+            // PID 1 has nobody to report to but the console; its end is a kernel panic, which the host sees.
+            KernelConsole.WriteLine("opensandbox-agent: boot failed: " + exception);
+            return 1;
+        }
+    }
+
+    private static (string Control, string Bulk) FindPorts()
+    {
+        using var finder = new PortFinder();
+        KernelModules.LoadAll();
+        return finder.WaitForPorts();
+    }
+
+    private static int OpenPort(string path, int flags) =>
+        GuestException.Check(Libc.Open(CString.From(path), Linux.O_RDWR | Linux.O_CLOEXEC | Linux.O_NOCTTY | flags, 0), "open " + path);
+
+    private static void Serve(int controlPort, int bulkPort)
+    {
+        var state = new GuestState();
+        var cgroups = new SandboxCgroup();
+        var bulk = new BulkLoop(bulkPort, state, new CommandTable(cgroups));
+        var control = new ControlLoop(controlPort, state, bulk, new Resumer(cgroups));
+        KernelConsole.WriteLine("opensandbox-agent: ready");
+        AgentThread.Start("control", () => control.Run(static () => false));
+        bulk.Run(static () => false);
+    }
+}

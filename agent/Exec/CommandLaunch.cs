@@ -1,0 +1,291 @@
+using System.Runtime.InteropServices;
+using OpenSandbox.Interop;
+using OpenSandbox.VirtioSerial;
+
+namespace OpenSandbox.Agent;
+
+/// <summary>Turns a request into a process: user, environment, paths, pipes, cgroup.</summary>
+/// <param name="commands">The table of commands.</param>
+/// <param name="request">The request.</param>
+internal sealed class CommandLaunch(CommandTable commands, ExecRequest request)
+{
+    private const string DefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    private const string DefaultDirectory = "/workspace";
+    private const int MaxPathEntries = 64;
+    private const int NoGroup = 19; // ENODEV of clone3: the cgroup was removed
+
+    private int _outputWrite = -1;
+    private int _errorWrite = -1;
+    private int _inputRead = -1;
+
+    /// <summary>The command's cgroup.</summary>
+    internal ExecCgroup? Group { get; private set; }
+
+    /// <summary>The process.</summary>
+    internal int Pid { get; private set; }
+
+    /// <summary>The process as a descriptor.</summary>
+    internal int PidFd { get; private set; } = -1;
+
+    /// <summary>Reading end of standard output.</summary>
+    internal int OutputFd { get; private set; } = -1;
+
+    /// <summary>Reading end of standard error.</summary>
+    internal int ErrorFd { get; private set; } = -1;
+
+    /// <summary>Writing end of standard input; -1: it is /dev/null.</summary>
+    internal int InputFd { get; private set; } = -1;
+
+    /// <summary>Starts the process.</summary>
+    /// <exception cref="GuestException">It did not start; nothing is left of the attempt.</exception>
+    internal void Run()
+    {
+        Validate();
+        GuestUser user = commands.Users.Find(request.User);
+        Dictionary<string, string> environment = MergeEnvironment(user);
+        bool started = false;
+        try
+        {
+            OpenPipes();
+            Group = commands.Cgroups.Take();
+            Spawn(user, environment);
+            started = true;
+        }
+        finally
+        {
+            Close(ref _outputWrite);
+            Close(ref _errorWrite);
+            Close(ref _inputRead);
+            if (!started)
+            {
+                Abandon();
+            }
+        }
+    }
+
+    private void Validate()
+    {
+        if (request.Argv.Length == 0 || string.IsNullOrEmpty(request.Argv[0]))
+        {
+            GuestException.ThrowInvalid("argv: at least one argument, the first not empty");
+        }
+
+        foreach (string argument in request.Argv)
+        {
+            if (argument is null || argument.Contains('\0', StringComparison.Ordinal))
+            {
+                GuestException.ThrowInvalid("argv: no nulls and no NUL characters");
+            }
+        }
+
+        if (request.WorkingDirectory is { } directory
+            && (directory.Length == 0 || directory[0] != '/' || directory.Contains('\0', StringComparison.Ordinal)))
+        {
+            GuestException.ThrowInvalid("workingDirectory: an absolute path without NUL");
+        }
+    }
+
+    private Dictionary<string, string> MergeEnvironment(GuestUser user)
+    {
+        var merged = new Dictionary<string, string>(StringComparer.Ordinal)
+        {
+            ["PATH"] = DefaultPath,
+            ["HOME"] = user.Home,
+            ["USER"] = user.Name,
+            ["LOGNAME"] = user.Name,
+            ["SHELL"] = user.Shell,
+            ["LANG"] = "C.UTF-8",
+        };
+        Overlay(merged, commands.Environment);
+        Overlay(merged, request.Environment);
+        return merged;
+    }
+
+    private static void Overlay(Dictionary<string, string> target, Dictionary<string, string>? source)
+    {
+        if (source is null)
+        {
+            return;
+        }
+
+        foreach ((string name, string value) in source)
+        {
+            if (name.Length == 0 || name.Contains('=', StringComparison.Ordinal) || name.Contains('\0', StringComparison.Ordinal)
+                || value is null || value.Contains('\0', StringComparison.Ordinal))
+            {
+                GuestException.ThrowInvalid("environment: names without = and NUL, values without NUL");
+            }
+
+            target[name] = value;
+        }
+    }
+
+    private void OpenPipes()
+    {
+        (OutputFd, _outputWrite) = OpenPipe();
+        (ErrorFd, _errorWrite) = OpenPipe();
+        SetNonblocking(OutputFd);
+        SetNonblocking(ErrorFd);
+        if (request.StandardInput)
+        {
+            (_inputRead, InputFd) = OpenPipe();
+            SetNonblocking(InputFd);
+        }
+    }
+
+    private static (int Read, int Write) OpenPipe()
+    {
+        Span<int> ends = stackalloc int[2];
+        _ = GuestException.Check(Libc.Pipe2(ends, Linux.O_CLOEXEC), "pipe");
+        return (ends[0], ends[1]);
+    }
+
+    // Only the agent's ends: the flag belongs to the open file, and programs expect blocking descriptors.
+    private static void SetNonblocking(int fd) => _ = GuestException.Check(Libc.FCntl(fd, Linux.F_SETFL, Linux.O_NONBLOCK), "fcntl");
+
+    private void Spawn(GuestUser user, Dictionary<string, string> environment)
+    {
+        SpawnBlock block = default;
+        if (TrySpawn(user, environment, ref block))
+        {
+            return;
+        }
+
+        if (block.Step == (int)SpawnStep.Clone && block.Error is NoGroup or Errno.ENOENT)
+        {
+            commands.Cgroups.Discard(Group!);
+            Group = null;
+            commands.Cgroups.Rebuild();
+            Group = commands.Cgroups.Take();
+            if (TrySpawn(user, environment, ref block))
+            {
+                return;
+            }
+        }
+
+        string subject = (SpawnStep)block.Step switch
+        {
+            SpawnStep.WorkingDirectory => request.WorkingDirectory ?? DefaultDirectory,
+            SpawnStep.Clone when block.Error == Errno.EAGAIN => "no more processes: pids.max is reached",
+            _ => request.Argv[0],
+        };
+        throw GuestException.Coded(
+            AgentErrorCodes.SpawnFailed,
+            $"{Errno.Describe(block.Error)}: {subject} ({SpawnSteps.Name((SpawnStep)block.Step)})",
+            block.Error);
+    }
+
+    private unsafe bool TrySpawn(GuestUser user, Dictionary<string, string> environment, ref SpawnBlock block)
+    {
+        SpawnArena arena = commands.Arena;
+        arena.Reset();
+        int argv = arena.PointerCount;
+        foreach (string argument in request.Argv)
+        {
+            arena.AddPointed(argument);
+        }
+
+        arena.AddNull();
+        int shell = arena.PointerCount;
+        arena.AddPointed("/bin/sh");
+        arena.AddNull(); // the child puts the script here
+        for (int i = 1; i < request.Argv.Length; i++)
+        {
+            arena.AddPointed(request.Argv[i]);
+        }
+
+        arena.AddNull();
+        int env = arena.PointerCount;
+        foreach ((string name, string value) in environment)
+        {
+            arena.AddPointer(arena.StringPosition);
+            arena.AddString(name, terminated: false);
+            arena.AddString("=", terminated: false);
+            arena.AddString(value, terminated: true);
+        }
+
+        arena.AddNull();
+        int paths = arena.PointerCount;
+        AddPaths(arena, environment["PATH"]);
+        arena.AddNull();
+        int directory = arena.StringPosition;
+        arena.AddString(request.WorkingDirectory ?? DefaultDirectory, terminated: true);
+        arena.Resolve();
+
+        // JUSTIFICATION: the child reads these blocks by address while this thread stands still in osb_spawn.
+        // SAFETY: the arena is unmanaged and unchanged until the call returns; the groups are pinned for its duration.
+        fixed (uint* groups = user.Groups)
+        {
+            block = new SpawnBlock
+            {
+                Paths = arena.List(paths),
+                Argv = arena.List(argv),
+                ShellArgv = arena.List(shell),
+                Environment = arena.List(env),
+                WorkingDirectory = arena.StringAt(directory),
+                WorkingDirectoryOptional = request.WorkingDirectory is null ? 1 : 0,
+                Groups = groups,
+                GroupCount = (uint)user.Groups.Length,
+                Uid = user.Uid,
+                Gid = user.Gid,
+                StandardInput = request.StandardInput ? _inputRead : commands.NullDevice,
+                StandardOutput = _outputWrite,
+                StandardError = _errorWrite,
+                Cgroup = Group!.DirectoryFd,
+            };
+            if (NativeSpawn.Spawn(ref block) < 0)
+            {
+                return false;
+            }
+        }
+
+        Pid = block.Pid;
+        PidFd = block.PidFd;
+        return true;
+    }
+
+    private void AddPaths(SpawnArena arena, string path)
+    {
+        string program = request.Argv[0];
+        if (program.Contains('/', StringComparison.Ordinal))
+        {
+            arena.AddPointed(program);
+            return;
+        }
+
+        int entries = 0;
+        foreach (Range range in path.AsSpan().Split(':'))
+        {
+            if (entries++ == MaxPathEntries)
+            {
+                break;
+            }
+
+            string folder = path[range]; // an empty one is the working directory
+            arena.AddPointed(folder.Length == 0 ? "./" + program : folder + "/" + program);
+        }
+    }
+
+    private void Abandon()
+    {
+        int fd = OutputFd;
+        Close(ref fd);
+        fd = ErrorFd;
+        Close(ref fd);
+        fd = InputFd;
+        Close(ref fd);
+        if (Group is not null)
+        {
+            commands.Cgroups.Return(Group);
+        }
+    }
+
+    private static void Close(ref int fd)
+    {
+        if (fd >= 0)
+        {
+            _ = Libc.Close(fd);
+            fd = -1;
+        }
+    }
+}

@@ -1,0 +1,131 @@
+using System.Globalization;
+using OpenSandbox.Cgroups;
+using OpenSandbox.Interop;
+using OpenSandbox.VirtioSerial;
+
+namespace OpenSandbox.Agent;
+
+/// <summary>
+/// The cgroup of all user processes, and a stock of empty groups below it: making one takes longer than starting a small program, so
+/// it is done between commands.
+/// </summary>
+internal sealed class SandboxCgroup
+{
+    private const string Name = "sandbox";
+    private const int Stock = 4;
+    private const int DefaultPidsMax = 128;
+    private const int DefaultCpuPercent = 80;
+    private const int DefaultMemoryPercent = 90;
+
+    private readonly Stack<ExecCgroup> _idle = new();
+    private readonly Cgroup _root;
+    private Cgroup _sandbox;
+    private GuestLimits _limits = new();
+    private uint _nextSerial;
+
+    /// <summary>Makes the group and its stock. Call when /sys/fs/cgroup is mounted.</summary>
+    internal SandboxCgroup()
+    {
+        _root = Cgroup.Open("/sys/fs/cgroup");
+        TryWrite(_root, "cgroup.subtree_control", "+cpu");
+        TryWrite(_root, "cgroup.subtree_control", "+memory");
+        TryWrite(_root, "cgroup.subtree_control", "+pids");
+        _sandbox = Make();
+        Restock();
+    }
+
+    /// <summary>Sets the limits of all user processes together; what is absent gets its default.</summary>
+    internal void Apply(GuestLimits limits)
+    {
+        _limits = limits;
+        _sandbox.Apply(new CgroupLimits
+        {
+            PidsMax = limits.PidsMax ?? DefaultPidsMax,
+            MemoryMaxBytes = limits.MemoryMaxBytes ?? GuestMemory.TotalBytes() / 100 * DefaultMemoryPercent,
+            CpuMaxPercent = limits.CpuMaxPercent ?? GuestMemory.VcpuCount() * DefaultCpuPercent,
+        });
+    }
+
+    /// <summary>An empty group for a command.</summary>
+    internal ExecCgroup Take()
+    {
+        ExecCgroup group = _idle.Count > 0 ? _idle.Pop() : MakeExec();
+        group.Begin();
+        return group;
+    }
+
+    /// <summary>Takes an empty group back.</summary>
+    internal void Return(ExecCgroup group)
+    {
+        if (_idle.Count < Stock)
+        {
+            _idle.Push(group);
+        }
+        else
+        {
+            Discard(group);
+        }
+    }
+
+    /// <summary>Closes a group and removes it, unless it is in use.</summary>
+    internal void Discard(ExecCgroup group)
+    {
+        group.Dispose();
+        try
+        {
+            _ = _sandbox.TryRemoveChild(group.Name);
+        }
+        catch (CgroupException exception)
+        {
+            KernelConsole.WriteLine("opensandbox-agent: " + exception.Message);
+        }
+    }
+
+    /// <summary>After a start failed because the group was gone: begins anew with whatever the sandbox's root has left of the tree.</summary>
+    internal void Rebuild()
+    {
+        while (_idle.Count > 0)
+        {
+            Discard(_idle.Pop());
+        }
+
+        _sandbox.Dispose();
+        _sandbox = Make();
+        Apply(_limits);
+    }
+
+    private Cgroup Make()
+    {
+        Cgroup group = _root.CreateChild(Name);
+        TryWrite(group, "cgroup.subtree_control", "+memory");
+        return group;
+    }
+
+    private void Restock()
+    {
+        while (_idle.Count < Stock)
+        {
+            _idle.Push(MakeExec());
+        }
+    }
+
+    private ExecCgroup MakeExec()
+    {
+        uint serial = ++_nextSerial;
+        string name = "exec-" + serial.ToString(CultureInfo.InvariantCulture);
+        return new ExecCgroup(_sandbox.CreateChild(name), name, serial);
+    }
+
+    private static void TryWrite(Cgroup group, string file, string value)
+    {
+        try
+        {
+            group.Write(file, value);
+        }
+        catch (CgroupException exception)
+        {
+            // A kernel without this controller runs commands without this limit; Apply fails if one was asked for.
+            KernelConsole.WriteLine("opensandbox-agent: " + exception.Message);
+        }
+    }
+}

@@ -1,0 +1,72 @@
+using OpenSandbox.VirtioSerial;
+
+namespace OpenSandbox.Agent;
+
+/// <summary>Starts file operations. Belongs to the bulk loop's thread.</summary>
+/// <param name="loop">The loop.</param>
+/// <param name="writer">The port, for the workers.</param>
+internal sealed class FileOperations(BulkLoop loop, PortWriter writer)
+{
+    private const int MaxSpareRings = 4;
+
+    private readonly FileWorkers _workers = new(writer);
+    private readonly Stack<ByteRing> _rings = new();
+
+    /// <summary>File systems on which the loop itself may work.</summary>
+    internal TrustedMounts Mounts { get; } = new();
+
+    /// <summary>Starts one operation whose stream is open.</summary>
+    /// <returns>The stream, to be registered by the caller before <see cref="Begin"/>.</returns>
+    internal FileJob Create(uint id, string operation, FileRequest request) => operation switch
+    {
+        Operations.Write => new WriteStream(loop, id, request),
+        Operations.Read => new ReadStream(loop, id, request),
+        Operations.List => new ListStream(loop, id, request),
+        _ => new SimpleFileJob(loop, id, operation, request),
+    };
+
+    /// <summary>Does what can be done at once, or hands the rest to a worker.</summary>
+    internal void Begin(FileJob job)
+    {
+        bool done = job switch
+        {
+            WriteStream write => BeginWrite(write),
+            ReadStream read => read.TryInline(Mounts.Confine(read.Path)),
+            SimpleFileJob simple => simple.TryInline(),
+            _ => false,
+        };
+        if (!done)
+        {
+            Submit(job);
+        }
+    }
+
+    /// <summary>Hands a job to a worker.</summary>
+    /// <exception cref="GuestException">All workers hang.</exception>
+    internal void Submit(FileJob job)
+    {
+        loop.FlushOutput(); // frames of this stream that wait here come before the worker's
+        _workers.Submit(job);
+    }
+
+    /// <summary>Takes a ring back.</summary>
+    internal void Return(ByteRing ring)
+    {
+        if (_rings.Count < MaxSpareRings)
+        {
+            _rings.Push(ring);
+        }
+    }
+
+    private bool BeginWrite(WriteStream write)
+    {
+        bool begun = write.TryBegin();
+        if (!begun)
+        {
+            write.UseRing(_rings.Count > 0 ? _rings.Pop() : new ByteRing());
+        }
+
+        loop.SendStarted(write.Id, new StartedReply());
+        return begun;
+    }
+}

@@ -1,0 +1,102 @@
+namespace OpenSandbox.Agent;
+
+/// <summary>Numbers of the Linux interface (x86-64) that the agent uses, under the kernel's own names.</summary>
+internal static class Linux
+{
+    internal const int O_RDONLY = 0;
+    internal const int O_WRONLY = 1;
+    internal const int O_RDWR = 2;
+    internal const int O_CREAT = 0x40;
+    internal const int O_EXCL = 0x80;
+    internal const int O_NOCTTY = 0x100;
+    internal const int O_TRUNC = 0x200;
+    internal const int O_APPEND = 0x400;
+    internal const int O_NONBLOCK = 0x800;
+    internal const int O_DIRECTORY = 0x10000;
+    internal const int O_NOFOLLOW = 0x20000;
+    internal const int O_CLOEXEC = 0x80000;
+    internal const int O_PATH = 0x200000;
+
+    internal const int F_SETFL = 4;
+
+    internal const int AT_FDCWD = -100;
+    internal const int AT_SYMLINK_NOFOLLOW = 0x100;
+    internal const int AT_REMOVEDIR = 0x200;
+    internal const int AT_EMPTY_PATH = 0x1000;
+
+    internal const ulong RESOLVE_NO_XDEV = 1;
+    internal const ulong RESOLVE_NO_MAGICLINKS = 2;
+
+    internal const uint S_IFMT = 0xF000;
+    internal const uint S_IFSOCK = 0xC000;
+    internal const uint S_IFLNK = 0xA000;
+    internal const uint S_IFREG = 0x8000;
+    internal const uint S_IFBLK = 0x6000;
+    internal const uint S_IFDIR = 0x4000;
+    internal const uint S_IFCHR = 0x2000;
+    internal const uint S_IFIFO = 0x1000;
+
+    internal const uint STATX_BASIC_STATS = 0x7FF;
+
+    internal const ulong MS_NOSUID = 2;
+    internal const ulong MS_NODEV = 4;
+    internal const ulong MS_NOEXEC = 8;
+    internal const ulong MS_NOATIME = 0x400;
+    internal const ulong MS_BIND = 0x1000;
+    internal const ulong MS_MOVE = 0x2000;
+
+    internal const uint EPOLLIN = 1;
+    internal const uint EPOLLPRI = 2;
+    internal const uint EPOLLOUT = 4;
+    internal const uint EPOLLERR = 8;
+    internal const uint EPOLLHUP = 0x10;
+    internal const uint EPOLLET = 1u << 31;
+    internal const int EPOLL_CTL_ADD = 1;
+    internal const int EPOLL_CTL_DEL = 2;
+    internal const int EPOLL_CTL_MOD = 3;
+    internal const int EPOLL_CLOEXEC = O_CLOEXEC;
+
+    internal const int EFD_CLOEXEC = O_CLOEXEC;
+    internal const int EFD_NONBLOCK = O_NONBLOCK;
+    internal const int SFD_CLOEXEC = O_CLOEXEC;
+    internal const int SFD_NONBLOCK = O_NONBLOCK;
+
+    internal const short POLLIN = 1;
+
+    internal const int SIGKILL = 9;
+    internal const int SIGCHLD = 17;
+
+    internal const int P_ALL = 0;
+    internal const int P_PID = 1;
+    internal const int P_PIDFD = 3;
+    internal const int WNOHANG = 1;
+    internal const int WEXITED = 4;
+    internal const int WNOWAIT = 0x01000000;
+    internal const int WALL = 0x40000000;
+    internal const int CLD_EXITED = 1;
+
+    internal const int AF_UNIX = 1;
+    internal const int AF_INET = 2;
+    internal const int AF_NETLINK = 16;
+    internal const int SOCK_STREAM = 1;
+    internal const int SOCK_DGRAM = 2;
+    internal const int SOCK_RAW = 3;
+    internal const int SOCK_CLOEXEC = O_CLOEXEC;
+    internal const int SOCK_NONBLOCK = O_NONBLOCK;
+    internal const int NETLINK_KOBJECT_UEVENT = 15;
+
+    internal const int PROT_READ_WRITE = 3;
+    internal const int MAP_PRIVATE = 2;
+    internal const int MAP_ANONYMOUS = 0x20;
+    internal const int MAP_POPULATE = 0x8000;
+
+    internal const int RLIMIT_NOFILE = 7;
+    internal const int CLOCK_REALTIME = 0;
+
+    internal const int ENXIO = 6;
+    internal const int E2BIG = 7;
+    internal const int ECHILD = 10;
+    internal const int EFBIG = 27;
+    internal const int EROFS = 30;
+    internal const int ENAMETOOLONG = 36;
+}

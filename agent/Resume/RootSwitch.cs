@@ -1,0 +1,133 @@
+using System.Runtime.InteropServices;
+using System.Text;
+using OpenSandbox.Interop;
+using OpenSandbox.VirtioSerial;
+
+namespace OpenSandbox.Agent;
+
+/// <summary>Mounts the sandbox's disks and makes the root disk the root of everything.</summary>
+internal static class RootSwitch
+{
+    private const string NewRoot = "/newroot";
+    private const string NewWorkspace = "/newworkspace";
+    private const uint MountPointMode = 0x1ED; // 0755
+
+    /// <summary>Mounts and switches.</summary>
+    /// <param name="rootDevice">Block device without /dev/; <see langword="null"/>: the initramfs stays the root.</param>
+    /// <param name="workspaceDevice">Block device without /dev/, or <see langword="null"/>.</param>
+    /// <exception cref="GuestException">A mount failed.</exception>
+    internal static void Switch(string? rootDevice, string? workspaceDevice)
+    {
+        Exception? workspaceFailure = null;
+        using var workspaceDone = new ManualResetEventSlim(workspaceDevice is null, spinCount: 0);
+        if (workspaceDevice is not null)
+        {
+            AgentThread.Start("mount", () =>
+            {
+                try
+                {
+                    MountDisk(workspaceDevice, NewWorkspace);
+                }
+                catch (GuestException exception)
+                {
+                    workspaceFailure = exception;
+                }
+                finally
+                {
+                    workspaceDone.Set();
+                }
+            });
+        }
+
+        string root = string.Empty;
+        try
+        {
+            if (rootDevice is not null)
+            {
+                MountDisk(rootDevice, NewRoot);
+                MoveKernelFileSystems();
+                root = NewRoot;
+            }
+        }
+        finally
+        {
+            workspaceDone.Wait(); // a mount(2): it ends
+        }
+
+        if (workspaceFailure is not null)
+        {
+            throw workspaceFailure;
+        }
+
+        if (workspaceDevice is not null)
+        {
+            Move(NewWorkspace, root + "/workspace");
+        }
+
+        if (rootDevice is not null)
+        {
+            Enter();
+        }
+
+        if (workspaceDevice is not null)
+        {
+            GiveToDefaultUser("/workspace"u8);
+        }
+    }
+
+    private static void MountDisk(string device, string target)
+    {
+        if (device.Length is 0 or > 32 || !device.All(char.IsAsciiLetterOrDigit))
+        {
+            GuestException.ThrowInvalid("device: the name of a block device such as vda");
+        }
+
+        byte[] point = CString.From(target);
+        MakeDirectory(point);
+        _ = GuestException.Check(
+            Libc.Mount(CString.From("/dev/" + device), point, "ext4"u8, Linux.MS_NOATIME, default), $"mount /dev/{device} as ext4");
+    }
+
+    private static void MoveKernelFileSystems()
+    {
+        foreach (string name in (ReadOnlySpan<string>)["/dev", "/proc", "/sys", "/run", "/tmp"])
+        {
+            Move(name, NewRoot + name);
+        }
+    }
+
+    private static void Move(string from, string to)
+    {
+        byte[] target = CString.From(to);
+        MakeDirectory(target);
+        _ = GuestException.Check(Libc.Mount(CString.From(from), target, default, Linux.MS_MOVE, default), $"move {from} to {to}");
+    }
+
+    private static void Enter()
+    {
+        _ = GuestException.Check(Libc.ChDir(CString.From(NewRoot)), "chdir " + NewRoot);
+        _ = GuestException.Check(Libc.Mount("."u8, "/"u8, default, Linux.MS_MOVE, default), "move the new root to /");
+        _ = GuestException.Check(Libc.ChRoot("."u8), "chroot");
+        _ = GuestException.Check(Libc.ChDir("/"u8), "chdir /");
+    }
+
+    private static void MakeDirectory(ReadOnlySpan<byte> path)
+    {
+        if (Libc.MkDirAt(Linux.AT_FDCWD, path, MountPointMode) < 0 && Marshal.GetLastPInvokeError() != Errno.EEXIST)
+        {
+            throw GuestException.LastError("mkdir " + Encoding.UTF8.GetString(path[..^1]));
+        }
+    }
+
+    /// <summary>A fresh file system belongs to root; the sandbox's user is to work in it.</summary>
+    private static void GiveToDefaultUser(ReadOnlySpan<byte> path)
+    {
+        GuestUser user = new UserDatabase().Find(null);
+        if (user.Uid != 0
+            && Libc.Statx(Linux.AT_FDCWD, path, Linux.AT_SYMLINK_NOFOLLOW, Linux.STATX_BASIC_STATS, out StatxBuffer stat) == 0 && stat.Uid == 0)
+        {
+            _ = GuestException.Check(
+                Libc.FChOwnAt(Linux.AT_FDCWD, path, user.Uid, user.Gid, Linux.AT_SYMLINK_NOFOLLOW), "chown /workspace");
+        }
+    }
+}

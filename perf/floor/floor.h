@@ -1,0 +1,106 @@
+// The floor: what one C program with blocking sockets needs for the same work as the library. See docs/benchmarking.md.
+#ifndef FLOOR_H
+#define FLOOR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+// ---- report.c: ends the program. A floor with an error in it is no floor, so nothing is ever retried or skipped.
+
+_Noreturn void fail(const char *format, ...) __attribute__((format(printf, 1, 2)));       // appends errno's text
+_Noreturn void fail_with(const char *format, ...) __attribute__((format(printf, 1, 2)));
+int64_t now(void);   // CLOCK_MONOTONIC, nanoseconds
+
+struct text {
+    char *bytes;
+    size_t length;
+};
+
+struct text read_file(const char *directory, const char *name, bool required);
+
+// ---- port.c: frames on one virtio-serial port (docs/protocol.md)
+
+enum {
+    PREAMBLE_SIZE = 32,
+    FRAME_OVERHEAD = 20,
+    MAX_PAYLOAD = 32748,
+    MAX_FRAME = MAX_PAYLOAD + FRAME_OVERHEAD,
+    CREDIT_WINDOW = 262144,
+    WINDOW_FRAMES = CREDIT_WINDOW / MAX_PAYLOAD,
+    RECEIVE_BUFFER = 8 * MAX_FRAME,
+};
+
+enum frame_type {
+    FRAME_HELLO = 1, FRAME_WELCOME, FRAME_PING, FRAME_PONG, FRAME_OPEN, FRAME_STARTED, FRAME_DATA, FRAME_CREDIT, FRAME_END, FRAME_RESULT, FRAME_ERROR,
+};
+
+struct port {
+    int fd;
+    uint32_t next_stream;
+    uint64_t epoch;
+    size_t start, end;
+    uint8_t *buffer;   // RECEIVE_BUFFER bytes, kept when the port is closed
+};
+
+struct frame {
+    uint8_t type;
+    uint32_t stream;
+    uint32_t length;
+    const uint8_t *payload;
+};
+
+// What the agent said about the time it took itself, microseconds; 0 where it said nothing.
+struct reply {
+    int64_t wall, file, mount, total;
+};
+
+void port_open(struct port *port, int fd, uint64_t epoch);
+void port_close(struct port *port);
+size_t put_preamble(uint8_t *to, uint64_t epoch);
+size_t put_frame(uint8_t *to, uint64_t epoch, enum frame_type type, uint32_t stream, const void *payload, size_t length);
+void port_write(struct port *port, const uint8_t *bytes, size_t length);
+void port_await_preamble(struct port *port);
+void port_next(struct port *port, struct frame *frame);
+void port_await_result(struct port *port, uint32_t stream, struct reply *reply);
+void port_ping(struct port *port);
+// One request with so many bytes of data from this side; what the agent sends is counted, credited and dropped.
+void port_request(struct port *port, const struct text *open, size_t up, size_t *down, struct reply *reply);
+
+// ---- machine.c: the virtual machine behind the launcher
+
+enum { MAX_ROLES = 32, MAX_DISKS = 2 };
+
+// Everything that one kind of sandbox is started from; read once, so that no file is read while the clock runs.
+struct setup {
+    char *argv[256];
+    size_t argv_count;
+    size_t uid_at[2];       // places of the uid and gid in argv
+    size_t uid_count;
+    char roles[MAX_ROLES][16];
+    size_t role_count;
+    struct text welcome, resume, exec;
+    struct text overlays[MAX_DISKS];
+    const char *disk_directory;
+    unsigned first_uid;
+};
+
+struct machine {
+    bool running;
+    pid_t launcher;
+    int output, status, qmp, console;
+    struct port control, bulk;
+};
+
+struct creation {
+    int64_t spawned, hello, resumed, executed;   // nanoseconds since the start
+    struct reply resume, exec;
+};
+
+void setup_load(struct setup *setup, const char *directory, const char *disk_directory, unsigned first_uid);
+void machine_create(const struct setup *setup, struct machine *machine, unsigned slot, bool exec, struct creation *creation);
+void machine_kill(struct machine *machine);
+pid_t machine_qemu_pid(struct machine *machine);
+
+#endif

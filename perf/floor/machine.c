@@ -1,0 +1,244 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "floor.h"
+
+// Descriptors that the harness hands over: standard input and output for commands, standard error, and these.
+enum { FD_RAM = 3, FD_STATE = 4, FD_BASE = 5 };
+
+enum { UID_DIGITS = 12, OVERLAY_BLOCK = 4096 };
+
+static int dev_null = -1;
+
+void setup_load(struct setup *setup, const char *directory, const char *disk_directory, unsigned first_uid) {
+    memset(setup, 0, sizeof *setup);
+    struct text argv = read_file(directory, "argv", true);
+    for (char *at = argv.bytes; at < argv.bytes + argv.length; at += strlen(at) + 1) {
+        if (setup->argv_count + 1 == sizeof setup->argv / sizeof setup->argv[0]) {
+            fail_with("too many arguments");
+        }
+        if (strcmp(at, "@UID@") == 0) {
+            if (setup->uid_count == 2) {
+                fail_with("more than one uid and gid");
+            }
+            setup->uid_at[setup->uid_count++] = setup->argv_count;
+        }
+        setup->argv[setup->argv_count++] = at;
+    }
+
+    struct text roles = read_file(directory, "roles", true);
+    char *rest = NULL;
+    for (char *role = strtok_r(roles.bytes, "\n", &rest); role != NULL; role = strtok_r(NULL, "\n", &rest)) {
+        if (setup->role_count == MAX_ROLES || strlen(role) >= sizeof setup->roles[0]) {
+            fail_with("role %s", role);
+        }
+        strcpy(setup->roles[setup->role_count++], role);
+    }
+    free(roles.bytes);
+
+    setup->welcome = read_file(directory, "welcome.json", true);
+    setup->resume = read_file(directory, "resume.json", true);
+    setup->exec = read_file(directory, "exec.json", true);
+    setup->overlays[0] = read_file(directory, "overlay0", false);
+    setup->overlays[1] = read_file(directory, "overlay1", false);
+    setup->disk_directory = disk_directory;
+    setup->first_uid = first_uid;
+    dev_null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (dev_null < 0) {
+        fail("open /dev/null");
+    }
+}
+
+static int reopen_state(void) {
+    // A file position of its own: QEMU reads the state from wherever the descriptor stands.
+    int fd = open("/proc/self/fd/4", O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        fail("open the device state");
+    }
+    return fd;
+}
+
+static int make_overlay(const struct setup *setup, int disk) {
+    const struct text *content = &setup->overlays[disk];
+    int fd = open(setup->disk_directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd < 0 || ftruncate(fd, (off_t)content->length) < 0) {
+        fail("overlay in %s", setup->disk_directory);
+    }
+    static const char zeroes[OVERLAY_BLOCK];
+    for (size_t at = 0; at < content->length; at += OVERLAY_BLOCK) {
+        size_t length = content->length - at < OVERLAY_BLOCK ? content->length - at : OVERLAY_BLOCK;
+        if (memcmp(content->bytes + at, zeroes, length) != 0 && pwrite(fd, content->bytes + at, length, (off_t)at) != (ssize_t)length) {
+            fail("write overlay");
+        }
+    }
+    return fd;
+}
+
+static int make_pair(int *theirs) {
+    int fds[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0) {
+        fail("socketpair");
+    }
+    *theirs = fds[1];
+    return fds[0];
+}
+
+// What becomes descriptor N of the child, and whether it is closed here afterwards.
+static int descriptor_for(const struct setup *setup, struct machine *machine, const char *role, int output, bool *ours) {
+    int theirs;
+    *ours = true;
+    if (strcmp(role, "null") == 0) { *ours = false; return dev_null; }
+    if (strcmp(role, "output") == 0) { *ours = false; return output; }
+    if (strcmp(role, "ram") == 0) { *ours = false; return FD_RAM; }
+    if (strcmp(role, "status") == 0) { machine->status = make_pair(&theirs); return theirs; }
+    if (strcmp(role, "qmp") == 0) { machine->qmp = make_pair(&theirs); return theirs; }
+    if (strcmp(role, "console") == 0) { machine->console = make_pair(&theirs); return theirs; }
+    if (strcmp(role, "control") == 0) { machine->control.fd = make_pair(&theirs); return theirs; }
+    if (strcmp(role, "bulk") == 0) { machine->bulk.fd = make_pair(&theirs); return theirs; }
+    if (strcmp(role, "state") == 0) { return reopen_state(); }
+    if (strcmp(role, "overlay0") == 0) { return make_overlay(setup, 0); }
+    if (strcmp(role, "overlay1") == 0) { return make_overlay(setup, 1); }
+    if (strcmp(role, "base0") == 0) { *ours = false; return FD_BASE; }
+    if (strcmp(role, "base1") == 0) { *ours = false; return FD_BASE + 1; }
+    fail_with("unknown role %s", role);
+}
+
+static void check(int error, const char *call) {
+    if (error != 0) {
+        errno = error;
+        fail("%s", call);
+    }
+}
+
+static void spawn(const struct setup *setup, struct machine *machine, unsigned slot) {
+    char uid[UID_DIGITS];
+    char *argv[sizeof setup->argv / sizeof setup->argv[0]];
+    char *environment[] = {NULL};
+    memcpy(argv, setup->argv, sizeof argv);
+    snprintf(uid, sizeof uid, "%u", setup->first_uid + slot);
+    for (size_t i = 0; i < setup->uid_count; i++) {
+        argv[setup->uid_at[i]] = uid;
+    }
+
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    sigset_t signals;
+    check(posix_spawn_file_actions_init(&actions), "posix_spawn_file_actions_init");
+    check(posix_spawnattr_init(&attributes), "posix_spawnattr_init");
+    sigfillset(&signals);
+    check(posix_spawnattr_setsigdefault(&attributes, &signals), "posix_spawnattr_setsigdefault");
+    sigemptyset(&signals);
+    check(posix_spawnattr_setsigmask(&attributes, &signals), "posix_spawnattr_setsigmask");
+    check(posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK), "posix_spawnattr_setflags");
+
+    int closing[MAX_ROLES], count = 0, output;
+    machine->output = make_pair(&output);
+    closing[count++] = output;
+    // Sources 3 and up that are handed over stand where targets go: they come as copies from above (main() sees to that).
+    for (size_t target = 0; target < setup->role_count; target++) {
+        bool ours;
+        int source = descriptor_for(setup, machine, setup->roles[target], output, &ours);
+        if (source < MAX_ROLES) {
+            source = fcntl(source, F_DUPFD_CLOEXEC, MAX_ROLES);
+            if (source < 0) {
+                fail("duplicate a descriptor");
+            }
+            ours = true;
+        }
+        if (ours) {
+            closing[count++] = source;
+        }
+        check(posix_spawn_file_actions_adddup2(&actions, source, (int)target), "posix_spawn_file_actions_adddup2");
+    }
+    check(posix_spawn(&machine->launcher, argv[0], &actions, &attributes, argv, environment), argv[0]);
+    for (int i = 0; i < count; i++) {
+        close(closing[i]);
+    }
+    posix_spawn_file_actions_destroy(&actions);
+    posix_spawnattr_destroy(&attributes);
+}
+
+void machine_create(const struct setup *setup, struct machine *machine, unsigned slot, bool exec, struct creation *creation) {
+    static uint64_t sessions;
+    uint64_t epoch = 0x6F73627800000000u | (__atomic_add_fetch(&sessions, 1, __ATOMIC_RELAXED) & 0x7FFFFFFF);
+    uint8_t control[PREAMBLE_SIZE + 3 * MAX_FRAME], bulk[PREAMBLE_SIZE + MAX_FRAME];
+    if (machine->running) {
+        fail_with("slot %u is in use", slot);
+    }
+
+    int64_t start = now();
+    spawn(setup, machine, slot);
+    creation->spawned = now() - start;
+    port_open(&machine->control, machine->control.fd, epoch);
+    port_open(&machine->bulk, machine->bulk.fd, epoch);
+    machine->running = true;
+
+    // The guest does not run yet: everything that it will need waits in the sockets.
+    size_t length = put_preamble(control, epoch);
+    length += put_frame(control + length, epoch, FRAME_WELCOME, 0, setup->welcome.bytes, setup->welcome.length);
+    length += put_frame(control + length, epoch, FRAME_OPEN, machine->control.next_stream++, setup->resume.bytes, setup->resume.length);
+    port_write(&machine->control, control, length);
+    length = put_preamble(bulk, epoch);
+    if (exec) {
+        length += put_frame(bulk + length, epoch, FRAME_OPEN, machine->bulk.next_stream++, setup->exec.bytes, setup->exec.length);
+    }
+    port_write(&machine->bulk, bulk, length);
+
+    struct frame frame;
+    port_await_preamble(&machine->control);
+    do {
+        port_next(&machine->control, &frame);
+    } while (frame.type != FRAME_HELLO);
+    creation->hello = now() - start;
+    port_await_result(&machine->control, 1, &creation->resume);
+    creation->resumed = now() - start;
+    port_await_preamble(&machine->bulk);
+    memset(&creation->exec, 0, sizeof creation->exec);
+    if (exec) {
+        port_await_result(&machine->bulk, 1, &creation->exec);
+    }
+    creation->executed = now() - start;
+}
+
+void machine_kill(struct machine *machine) {
+    int status;
+    if (kill(machine->launcher, SIGTERM) < 0 || waitpid(machine->launcher, &status, 0) != machine->launcher) {
+        fail("end launcher %d", (int)machine->launcher);
+    }
+    port_close(&machine->control);
+    port_close(&machine->bulk);
+    close(machine->output);
+    close(machine->status);
+    close(machine->qmp);
+    close(machine->console);
+    machine->running = false;
+}
+
+pid_t machine_qemu_pid(struct machine *machine) {
+    char text[4096];
+    size_t length = 0;
+    for (;;) {
+        ssize_t count = recv(machine->status, text + length, sizeof text - 1 - length, 0);
+        if (count < 0) {
+            fail("launcher's report");
+        }
+        if (count == 0) {
+            break;
+        }
+        length += (size_t)count;
+    }
+    text[length] = 0;
+    char *line = strstr(text, "pid ");
+    if (line == NULL) {
+        fail_with("the launcher reported no process: %s", text);
+    }
+    return (pid_t)atoi(line + 4);
+}

@@ -1,0 +1,114 @@
+using System.Text.Json.Serialization.Metadata;
+
+namespace OpenSandbox.VirtioSerial.Tests;
+
+/// <summary>
+/// Restates everything that both ends of the wire rely on. An agent in a golden snapshot is as old as the snapshot: a change here is a new
+/// generation, not an edit.
+/// </summary>
+public sealed class ProtocolConstantsTests
+{
+    private const string Tripwire = "The wire format has changed: bump ProtocolConstants.Generation, see docs/protocol.md.";
+
+    [Fact]
+    public void Constants_ComparedWithTheirCopy_AreUnchanged()
+    {
+        Same(1, ProtocolConstants.Generation);
+        Same("org.opensandbox.control", ProtocolConstants.ControlPortName);
+        Same("org.opensandbox.bulk", ProtocolConstants.BulkPortName);
+        Same(32, ProtocolConstants.PreambleSize);
+        Same(65_536, ProtocolConstants.ReconnectPaddingSize);
+        Same(16, ProtocolConstants.HeaderSize);
+        Same(4, ProtocolConstants.TrailerSize);
+        Same(32_768, ProtocolConstants.MaxFrameSize);
+        Same(32_748, ProtocolConstants.MaxPayloadSize);
+        Same(262_144, ProtocolConstants.CreditWindow);
+        Same(1, ProtocolConstants.ContinuedFlag);
+        Same(1_048_576, ProtocolConstants.MaxRequestSize);
+        Same(64, ProtocolConstants.MaxPingSize);
+        Same(0x8000_0000u, ProtocolConstants.FirstAgentStreamId);
+        Same("8F6F7362780D0A1A0AC328FEED5AA591", Convert.ToHexString(ProtocolConstants.Magic));
+        Same(8, StoredPayload.MaxDepth);
+        Same(8, ProtocolJsonContext.Default.Options.MaxDepth);
+    }
+
+    [Fact]
+    public void Enums_ComparedWithTheirCopy_AreUnchanged()
+    {
+        Same(
+            "Hello=1 Welcome=2 Ping=3 Pong=4 Open=5 Started=6 Data=7 Credit=8 End=9 Result=10 Error=11 Cancel=12 Signal=13 Quiesce=14 Quiesced=15",
+            Names<FrameType>());
+        Same("Content=0 StandardOutput=1 StandardError=2", Names<DataChannel>());
+    }
+
+    [Fact]
+    public void Layout_OfPreambleAndFrame_IsUnchanged()
+    {
+        var preamble = new byte[ProtocolConstants.PreambleSize];
+        new Preamble(0x1122_3344_5566_7788, 1).Write(preamble);
+        Same("8F6F7362780D0A1A0AC328FEED5AA591" + "8877665544332211" + "0100" + "0000" + "778899AA", Convert.ToHexString(preamble));
+
+        var frame = new byte[23];
+        "abc"u8.CopyTo(frame.AsSpan(16));
+        Same(23, FrameWriter.Seal(frame, FrameType.Data, 2, 0x0102_0304, 0x5566_7788, 3));
+        Same("0702" + "0000" + "04030201" + "88776655" + "03000000" + "616263" + "778899AA", Convert.ToHexString(frame));
+    }
+
+    [Fact]
+    public void Operations_ComparedWithTheirCopy_AreUnchanged()
+    {
+        Same(
+            "resume exec write read stat list mkdir remove sink source",
+            string.Join(
+                ' ',
+                Operations.Resume, Operations.Exec, Operations.Write, Operations.Read, Operations.Stat, Operations.List,
+                Operations.MakeDirectory, Operations.Remove, Operations.Sink, Operations.Source));
+        Same(
+            "invalid_request not_resumed system spawn_failed unknown_user limit_reached cancelled internal",
+            string.Join(
+                ' ',
+                AgentErrorCodes.InvalidRequest, AgentErrorCodes.NotResumed, AgentErrorCodes.System, AgentErrorCodes.SpawnFailed,
+                AgentErrorCodes.UnknownUser, AgentErrorCodes.LimitReached, AgentErrorCodes.Cancelled, AgentErrorCodes.Internal));
+        Same(10, typeof(Operations).GetFields().Length);
+        Same(8, typeof(AgentErrorCodes).GetFields().Length);
+    }
+
+    /// <summary>Name and type of each JSON field; a star marks those that must be there.</summary>
+    [Theory]
+    [InlineData(typeof(OpenRequest), "exec:ExecRequest file:FileRequest length:Int64? op:String* resume:ResumeRequest")]
+    [InlineData(typeof(ExecRequest), "argv:String[]* environment:Dictionary standardInput:Boolean timeoutMilliseconds:Int64? user:String workingDirectory:String")]
+    [InlineData(typeof(FileRequest), "depth:Int32? ignoreMissing:Boolean length:Int64? mode:Int32? offset:Int64? path:String* recursive:Boolean user:String")]
+    [InlineData(typeof(ResumeRequest), "entropySeed:Byte[]* environment:Dictionary hostname:String* limits:GuestLimits pluggedMemoryBytes:Int64? rootDevice:String wallClockNanoseconds:Int64* workspaceDevice:String")]
+    [InlineData(typeof(GuestLimits), "cpuMaxPercent:Int32? memoryMaxBytes:Int64? pidsMax:Int32?")]
+    [InlineData(typeof(ResumeResult), "memoryBytes:Int64 mountMicroseconds:Int64 totalMicroseconds:Int64 vcpuCount:Int32")]
+    [InlineData(typeof(StartedReply), "file:FileEntry pid:Int32?")]
+    [InlineData(typeof(ExecResultMessage), "cpuMicroseconds:Int64? exitCode:Int32? outOfMemory:Boolean outputCut:Boolean signal:Int32? timedOut:Boolean wallMicroseconds:Int64")]
+    [InlineData(typeof(SignalRequest), "signal:Int32* wholeCgroup:Boolean")]
+    [InlineData(typeof(FileEntry), "gid:UInt32 linkTarget:String mode:Int32 modifiedNanoseconds:Int64 path:String* size:Int64 type:String* uid:UInt32")]
+    [InlineData(typeof(FileResult), "bytes:Int64 file:FileEntry fileMicroseconds:Int64")]
+    [InlineData(typeof(ListResult), "count:Int32 unreadable:Int32")]
+    [InlineData(typeof(AgentError), "code:String* errno:Int32 message:String*")]
+    [InlineData(typeof(AgentHello), "agentVersion:String generation:Int32* kernelRelease:String resumed:Boolean")]
+    [InlineData(typeof(HostWelcome), "generation:Int32*")]
+    [InlineData(typeof(QuiesceRequest), "zeroFreeMemory:Boolean")]
+    [InlineData(typeof(QuiesceReply), "ok:Boolean* openStreams:Int32 reason:String")]
+    public void JsonFields_ComparedWithTheirCopy_AreUnchanged(Type type, string fields)
+    {
+        JsonTypeInfo contract = ProtocolJsonContext.Default.GetTypeInfo(type)!;
+        Same(fields, string.Join(' ', contract.Properties.Select(Describe).Order(StringComparer.Ordinal)));
+    }
+
+    private static string Describe(JsonPropertyInfo property)
+    {
+        Type type = Nullable.GetUnderlyingType(property.PropertyType) ?? property.PropertyType;
+        string name = type.Name.Split('`')[0] + (type != property.PropertyType ? "?" : "");
+        return $"{property.Name}:{name}{(property.IsRequired ? "*" : "")}";
+    }
+
+    private static string Names<T>()
+        where T : struct, Enum =>
+        string.Join(' ', Enum.GetValues<T>().Select(value => $"{value}={Convert.ToInt32(value)}"));
+
+    private static void Same<T>(T expected, T actual) =>
+        Assert.True(EqualityComparer<T>.Default.Equals(expected, actual), $"{Tripwire}{Environment.NewLine}was: {expected}{Environment.NewLine}is:  {actual}");
+}

@@ -1,0 +1,70 @@
+using OpenSandbox.Vmm.Qemu;
+
+namespace OpenSandbox.Vmm.Tests;
+
+/// <summary>
+/// QEMU's exact arguments, compared with approved files: whatever changes them makes golden snapshots unusable, so that
+/// <see cref="QemuCommandLine.DeviceListVersion"/> must be raised. UPDATE_APPROVED=1 rewrites the files.
+/// </summary>
+public sealed class QemuCommandLineTests
+{
+    private static readonly VmShape s_shape = new(
+        "pc-q35-7.2", "tcg", 2, 512, 16_384, VmShape.DefaultRootfsBytes, VmShape.DefaultWorkspaceBytes);
+
+    private static readonly VmChannels s_channels = new(4, 5, 6, 7, 8, 9);
+
+    [Fact]
+    public void ForBuilder_TcgMachine_IsAsApproved() =>
+        Compare("builder.txt", QemuCommandLine.ForBuilder("/usr/bin/qemu-system-x86_64", s_shape, s_channels, kernel: 10, initramfs: 11));
+
+    [Fact]
+    public void ForRestore_WithBothDisks_IsAsApproved() => Compare(
+        "restore-disks.txt",
+        QemuCommandLine.ForRestore(
+            "/usr/bin/qemu-system-x86_64", s_shape, s_channels, 10, new DiskDescriptors(11, 12), new DiskDescriptors(13, 14)));
+
+    [Fact]
+    public void ForRestore_WithoutDisks_IsAsApproved() => Compare(
+        "restore-empty.txt", QemuCommandLine.ForRestore("/usr/bin/qemu-system-x86_64", s_shape, s_channels, 10, null, null));
+
+    [Fact]
+    public void ForRestore_Kvm_DiffersOnlyInAcceleratorAndCpu()
+    {
+        List<string> tcg = QemuCommandLine.ForRestore("qemu", s_shape, s_channels, 10, null, null);
+        List<string> kvm = QemuCommandLine.ForRestore("qemu", s_shape with { Accelerator = "kvm" }, s_channels, 10, null, null);
+
+        Assert.Equal(
+            tcg,
+            kvm.Select(static argument => argument == "host" ? "max" : argument.Replace("accel=kvm", "accel=tcg", StringComparison.Ordinal)));
+    }
+
+    [Fact]
+    public void AllArguments_NeverProbeAFormatOrNameAFile()
+    {
+        IEnumerable<string> all = QemuCommandLine
+            .ForRestore("qemu", s_shape, s_channels, 10, new DiskDescriptors(11, 12), new DiskDescriptors(13, 14))
+            .Concat(QemuCommandLine.ForBuilder("qemu", s_shape, s_channels, 10, 10));
+
+        Assert.DoesNotContain(all, static argument => argument.Contains("\"filename\":\"/", StringComparison.Ordinal)
+            && !argument.Contains("/dev/fdset/", StringComparison.Ordinal));
+        Assert.DoesNotContain("-drive", all);
+        Assert.DoesNotContain("-runas", all);
+        Assert.DoesNotContain("-netdev", all);
+        Assert.DoesNotContain(all, static argument => argument.Contains("balloon", StringComparison.Ordinal));
+    }
+
+    private static void Compare(string name, List<string> arguments)
+    {
+        string path = Path.Combine(AppContext.BaseDirectory, "approved", name);
+        string actual = string.Join('\n', arguments) + "\n";
+        if (Environment.GetEnvironmentVariable("UPDATE_APPROVED") == "1")
+        {
+            File.WriteAllText(Path.Combine(SourceDirectory(), "approved", name), actual);
+        }
+
+        Assert.True(File.Exists(path), $"no approved file {name}: run with UPDATE_APPROVED=1 and review it");
+        Assert.Equal(File.ReadAllText(path), actual);
+    }
+
+    private static string SourceDirectory([System.Runtime.CompilerServices.CallerFilePath] string path = "") => Path.GetDirectoryName(path)!;
+}
