@@ -1,0 +1,76 @@
+using OpenSandbox.Vmm;
+
+namespace OpenSandbox.Cli.Tests;
+
+public sealed class HostPrerequisitesTests : IDisposable
+{
+    private readonly string _directory = Directory.CreateTempSubdirectory("opensandbox-test-").FullName;
+
+    public void Dispose() => Directory.Delete(_directory, recursive: true);
+
+    [Fact]
+    public async Task Check_NothingIsThere_NamesEverythingThatIsMissing()
+    {
+        HostPrerequisiteReport report = await HostPrerequisites.CheckAsync(Options() with { QemuPath = "/nowhere/qemu" });
+        Assert.False(report.IsSatisfied);
+        Assert.Equal(["qemu", "assets"], report.Items.Where(static item => item.Status == HostPrerequisiteStatus.Missing && item.Name is not "root").Select(static item => item.Name));
+        Assert.Contains("there is no /nowhere/qemu (apt-get install qemu-system-x86)", report.Reason, StringComparison.Ordinal);
+        Assert.All(report.Items.Where(static item => item.Status == HostPrerequisiteStatus.Missing), static item => Assert.NotNull(item.Remedy));
+    }
+
+    [Fact]
+    public async Task Check_QemuIsSomethingElse_IsMissing()
+    {
+        HostPrerequisiteReport report = await HostPrerequisites.CheckAsync(Options() with { QemuPath = "/bin/echo" });
+        HostPrerequisite qemu = report.Items.Single(static item => item.Name == "qemu");
+        Assert.Equal((HostPrerequisiteStatus.Missing, "/bin/echo --version: "), (qemu.Status, qemu.Detail[..21]));
+    }
+
+    [Fact]
+    public async Task Check_StateCannotBeWritten_IsMissingWithTheVariableToSet()
+    {
+        HostPrerequisiteReport report = await HostPrerequisites.CheckAsync(Options() with { StateDirectory = "/proc/opensandbox" });
+        HostPrerequisite state = report.Items.Single(static item => item.Name == "state");
+        Assert.Equal(HostPrerequisiteStatus.Missing, state.Status);
+        Assert.Contains("OPENSANDBOX_STATE", state.Remedy, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Check_WithoutIsolation_Warns()
+    {
+        HostPrerequisiteReport report = await HostPrerequisites.CheckAsync(Options() with { Isolation = IsolationLevel.None });
+        Assert.Equal(HostPrerequisiteStatus.Warning, report.Items.Single(static item => item.Name == "isolation").Status);
+    }
+
+    [Fact]
+    public async Task Check_LauncherFails_SaysWhatTheLauncherSaid()
+    {
+        SandboxHostOptions options = Options();
+        foreach (string name in (string[])["vmlinuz", "initramfs.cpio"])
+        {
+            await File.WriteAllTextAsync(Path.Combine(_directory, name), "x");
+        }
+
+        string launcher = Path.Combine(_directory, "launcher");
+        await File.WriteAllTextAsync(launcher, "#!/bin/sh\necho 'step clone3: Operation not permitted' >&2\nexit 125\n");
+        File.SetUnixFileMode(launcher, (UnixFileMode)0x1ED);
+
+        // Any program that answers like QEMU will do.
+        string qemu = Path.Combine(_directory, "qemu");
+        await File.WriteAllTextAsync(qemu, "#!/bin/sh\necho 'QEMU emulator version 8.1.2 (made up)'\n");
+        File.SetUnixFileMode(qemu, (UnixFileMode)0x1ED);
+
+        HostPrerequisiteReport report = await HostPrerequisites.CheckAsync(options with { QemuPath = qemu });
+        HostPrerequisite jail = report.Items.Single(static item => item.Name == "jail");
+        Assert.Equal(HostPrerequisiteStatus.Missing, jail.Status);
+        Assert.EndsWith("step clone3: Operation not permitted", jail.Detail, StringComparison.Ordinal);
+        Assert.Contains("version 8.1.2 (made up)", report.Items.Single(static item => item.Name == "qemu").Detail, StringComparison.Ordinal);
+    }
+
+    private SandboxHostOptions Options() => new()
+    {
+        AssetsDirectory = _directory,
+        StateDirectory = Path.Combine(_directory, "state"),
+        RuntimeDirectory = Path.Combine(_directory, "run"),
+    };
+}
