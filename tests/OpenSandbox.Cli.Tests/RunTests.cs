@@ -252,7 +252,7 @@ public sealed class RunTests(Sandboxes sandboxes)
     {
         sandboxes.Require();
         CliResult[] results = await Task.WhenAll(Enumerable.Range(0, 4).Select(static number => CliProcess.RunAsync("run", "--", "echo", $"number {number}")));
-        Assert.Equal(["number 0\n", "number 1\n", "number 2\n", "number 3\n"], results.Select(static result => result.Text));
+        Assert.Equal(Enumerable.Range(0, 4).Select(static number => (0, $"number {number}\n", "")), results.Select(static result => (result.ExitCode, result.Text, result.Error)));
     }
 
     [SkippableFact]

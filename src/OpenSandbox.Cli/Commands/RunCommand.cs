@@ -155,7 +155,6 @@ internal sealed class RunCommand : Command, ITakesCommand, IHasExamples
             {
                 Accelerator = parsed.GetValue(_accelerator),
                 Isolation = parsed.GetValue(_isolation),
-                MaxSandboxes = 1,
             },
             Spec = parsed.GetValue(_pids) is int pids ? spec with { PidsMax = pids } : spec,
             Exec = new ExecOptions
