@@ -56,8 +56,8 @@ internal sealed class ExecStream(BulkLoop loop, uint id, ExecRequest request) : 
         }
 
         var launch = new CommandLaunch(Loop.Commands, request);
-        _startedAt = ClockTicks.Microseconds;
         launch.Run();
+        _startedAt = launch.StartedAt;
         _group = launch.Group;
         _pid = launch.Pid;
         _pidfd = launch.PidFd;
