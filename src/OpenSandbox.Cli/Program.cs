@@ -11,7 +11,9 @@ internal static class Program
         const int threads = 8;
         ThreadPool.SetMinThreads(threads, threads);
         using var signals = new TerminationSignals();
-        var errors = new ErrorWriter(Console.OpenStandardError, Environment.GetEnvironmentVariable("OPENSANDBOX_DEBUG") is { Length: > 0 } and not "0");
+        var errors = new ErrorWriter(
+            static bytes => StandardStreams.Write(StandardStreams.Error, bytes),
+            Environment.GetEnvironmentVariable("OPENSANDBOX_DEBUG") is { Length: > 0 } and not "0");
         return await CommandLine.RunAsync(args, new CommandContext(signals, errors)).ConfigureAwait(false);
     }
 }

@@ -44,11 +44,10 @@ internal sealed class RunCommand : Command, ITakesCommand, IHasExamples
         CustomParser = ParseTimeout,
     };
 
-    private readonly Option<string> _image = new("--image")
+    private readonly Option<string?> _image = new("--image")
     {
-        Description = "Root file system, by name or digest; see 'opensandbox image ls'",
+        Description = "Root file system, by name or digest; see 'opensandbox image ls' (default: default)",
         HelpName = "NAME",
-        DefaultValueFactory = static _ => "default",
     };
 
     private readonly Option<int?> _pids = new("--pids-max")
@@ -60,18 +59,16 @@ internal sealed class RunCommand : Command, ITakesCommand, IHasExamples
 
     private readonly Option<AcceleratorChoice> _accelerator = new("--accelerator")
     {
-        Description = "auto (KVM if a guest boots under it here, else TCG), kvm or tcg",
+        Description = "auto (KVM if a guest boots under it here, else TCG), kvm or tcg (default: auto)",
         HelpName = "auto|kvm|tcg",
         CustomParser = ParseAccelerator,
-        DefaultValueFactory = static _ => AcceleratorChoice.Auto,
     };
 
     private readonly Option<IsolationLevel> _isolation = new("--isolation")
     {
-        Description = "full (QEMU in a jail of its own; needs root) or none (only for code that you trust)",
+        Description = "full (QEMU in a jail of its own; needs root) or none, only for code that you trust (default: full)",
         HelpName = "full|none",
         CustomParser = ParseIsolation,
-        DefaultValueFactory = static _ => IsolationLevel.Full,
     };
 
     private readonly Option<bool> _json = new("--json") { Description = "Print one JSON object with exit code, output and timings" };
@@ -146,7 +143,12 @@ internal sealed class RunCommand : Command, ITakesCommand, IHasExamples
             throw new UsageException($"option --cwd: '{directory}' is not an absolute path");
         }
 
-        var spec = new SandboxSpec { Image = parsed.GetValue(_image), MemoryMib = parsed.GetValue(_memory) };
+        var spec = new SandboxSpec { MemoryMib = parsed.GetValue(_memory) };
+        if (parsed.GetValue(_image) is string image)
+        {
+            spec = spec with { Image = image };
+        }
+
         return new RunRequest
         {
             Host = new SandboxHostOptions

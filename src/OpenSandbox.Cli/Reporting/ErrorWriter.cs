@@ -1,4 +1,5 @@
 using System.Text;
+using OpenSandbox.Cli.Running;
 using OpenSandbox.Vmm;
 
 namespace OpenSandbox.Cli.Reporting;
@@ -8,15 +9,14 @@ namespace OpenSandbox.Cli.Reporting;
 internal sealed class ErrorWriter
 {
     private const string Prefix = "opensandbox: ";
-    private readonly Func<Stream> _open;
+    private readonly Action<byte[]> _write;
     private readonly Lock _gate = new();
-    private Stream? _stream;
 
-    /// <param name="open">Opens standard error; called on first use.</param>
+    /// <param name="write">Writes to standard error.</param>
     /// <param name="debug">Whether failures are shown with everything known about them.</param>
-    internal ErrorWriter(Func<Stream> open, bool debug)
+    internal ErrorWriter(Action<byte[]> write, bool debug)
     {
-        _open = open;
+        _write = write;
         Debug = debug;
     }
 
@@ -76,11 +76,9 @@ internal sealed class ErrorWriter
         {
             try
             {
-                _stream ??= _open();
-                _stream.Write(Encoding.UTF8.GetBytes(text));
-                _stream.Flush();
+                _write(Encoding.UTF8.GetBytes(text));
             }
-            catch (IOException)
+            catch (Exception closed) when (closed is IOException or BrokenPipeException)
             {
                 // Nobody listens on standard error; there is no other place to say so.
                 return;

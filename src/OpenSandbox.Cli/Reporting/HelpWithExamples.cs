@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Help;
 using System.CommandLine.Invocation;
+using OpenSandbox.Cli.Parsing;
 
 namespace OpenSandbox.Cli.Reporting;
 
@@ -20,10 +21,21 @@ internal sealed class HelpWithExamples(HelpAction help) : SynchronousCommandLine
     /// <inheritdoc/>
     public override int Invoke(ParseResult parseResult)
     {
+        InvocationConfiguration configuration = parseResult.InvocationConfiguration;
+        TextWriter output = configuration.Output;
+        using var text = new StringWriter();
+        configuration.Output = text;
         int result = help.Invoke(parseResult);
-        if (parseResult.CommandResult.Command is IHasExamples verb)
+        configuration.Output = output;
+        Command verb = parseResult.CommandResult.Command;
+
+        // The library puts options last everywhere; behind a command to run they would be the command's.
+        output.Write(verb is ITakesCommand
+            ? text.ToString().Replace($"{verb.Name} <COMMAND>... [options]", $"{verb.Name} [options] [--] COMMAND [ARG...]", StringComparison.Ordinal)
+            : text.ToString());
+        if (verb is IHasExamples { Examples: string examples })
         {
-            parseResult.InvocationConfiguration.Output.WriteLine(verb.Examples.TrimEnd());
+            output.WriteLine(examples.TrimEnd());
         }
 
         return result;

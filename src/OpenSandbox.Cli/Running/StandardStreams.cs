@@ -19,11 +19,15 @@ internal static class StandardStreams
     private const int GetDescriptorFlags = 1;
     private const int CloseOnExec = 1;
 
+    private static readonly bool[] s_inherited = [IsInherited(Input), IsInherited(Output), IsInherited(Error)];
+
     /// <summary>
     /// Whether the program was started with this descriptor. A closed one is soon reused for a file of the runtime's; such a file, unlike
     /// everything inherited, is marked to be closed on exec.
     /// </summary>
-    internal static bool WasInherited(int descriptor)
+    internal static bool WasInherited(int descriptor) => s_inherited[descriptor];
+
+    private static bool IsInherited(int descriptor)
     {
         using var handle = new SafeFileHandle(descriptor, ownsHandle: false);
         int flags = Libc.Fcntl(handle, GetDescriptorFlags, 0);
@@ -51,6 +55,11 @@ internal static class StandardStreams
     /// <exception cref="IOException">It cannot be written.</exception>
     internal static void Write(int descriptor, ReadOnlySpan<byte> bytes)
     {
+        if (!s_inherited[descriptor])
+        {
+            throw new IOException($"{NameOf(descriptor)} is closed");
+        }
+
         while (!bytes.IsEmpty)
         {
             nint count = Libc.Write(descriptor, bytes, (nuint)bytes.Length);
@@ -60,10 +69,12 @@ internal static class StandardStreams
             }
             else
             {
-                WaitOrThrow(descriptor, PollOut, descriptor == Output ? "standard output cannot be written" : "standard error cannot be written");
+                WaitOrThrow(descriptor, PollOut, $"{NameOf(descriptor)} cannot be written");
             }
         }
     }
+
+    private static string NameOf(int descriptor) => descriptor == Output ? "standard output" : "standard error";
 
     /// <summary>After a failed call: returns when it is worth another try.</summary>
     private static void WaitOrThrow(int descriptor, short events, string what)
