@@ -12,7 +12,9 @@ started=()
 cleanup() {
     for pid in "${started[@]}"; do
         # Most have ended long ago, and a number may be someone else's by now.
-        if [[ $(tr '\0' ' ' 2> /dev/null < "/proc/$pid/cmdline") == *"$work"* ]]; then kill -KILL "$pid"; fi
+        if [[ $(readlink "/proc/$pid/exe") == "$work"/* || $(tr '\0' ' ' 2> /dev/null < "/proc/$pid/cmdline") == *"$work"* ]]; then
+            kill -KILL "$pid" || true
+        fi
     done
     rm -rf "$work"
 }
@@ -53,6 +55,7 @@ check() { # check NAME COMMAND...
     fi
 }
 equals() { [[ $1 == "$2" ]] || { echo "  expected '$2', found '$1'" >&2; return 1; }; }
+differs() { [[ -n $1 && -n $2 && $1 != "$2" ]] || { echo "  both are '$2'" >&2; return 1; }; }
 field() { sed -n "s/^$2:[[:space:]]*//p" "/proc/$1/status"; }
 
 # ---- probes
@@ -63,6 +66,7 @@ exec {hold}<> "$work/hold"   # for reading too: opening does not wait
 mapfile -t status < "$work/status"   # up to its end of file: the program runs, and waits for the end of hold
 check "status is the pid alone" equals "${#status[@]}" 1
 pid=${status[0]#pid }
+started+=("$pid")
 supervisor=$(field "$pid" PPid)
 
 check "uid" equals "$(field "$pid" Uid | tr -s '\t' ' ')" "$uid $uid $uid $uid"
@@ -77,9 +81,7 @@ for process in "$pid" "$supervisor"; do
     check "seccomp of $process" equals "$(field "$process" Seccomp)" 2
 done
 for namespace in mnt pid net ipc uts cgroup; do
-    # shellcheck disable=SC2016
-    check "namespace $namespace" bash -c '[[ $(readlink "$1") != $(readlink "$2") && -n $(readlink "$1") ]]' - \
-        "/proc/$pid/ns/$namespace" "/proc/self/ns/$namespace"
+    check "namespace $namespace" differs "$(readlink "/proc/$pid/ns/$namespace")" "$(readlink "/proc/self/ns/$namespace")"
 done
 check "descriptors" equals "$(find "/proc/$pid/fd" -mindepth 1 -printf '%f\n' | sort -n | tr '\n' ' ')" "0 1 2 4 5 6 7 8 "
 check "supervisor holds a signalfd alone" equals "$(find "/proc/$supervisor/fd" -mindepth 1 -printf '%l\n')" "anon_inode:[signalfd]"
@@ -129,6 +131,7 @@ start() {
 read_status() {
     mapfile -t status < "$work/status"
     pid=${status[0]#pid }
+    started+=("$pid")
 }
 # A spawner of its own, which outlives nothing by itself: sets $spawner, $supervisor and $pid
 start_from_spawner() {

@@ -23,6 +23,7 @@ internal sealed class PingRow() : Row("P5", "ping round trip", "<= 1.5x")
             Sandbox sandbox = await bench.CreateAsync(Bench.Bare, cancellationToken).ConfigureAwait(false);
             await using (sandbox.ConfigureAwait(false))
             {
+                await Bench.WarmUpAsync(async () => await sandbox.PingAsync(cancellationToken).ConfigureAwait(false)).ConfigureAwait(false);
                 for (int round = 0; round < rounds; round++)
                 {
                     Bench.Progress($"{Id} machine {machine + 1}/{Machines}, round {round + 1}/{rounds}");

@@ -21,6 +21,8 @@ internal sealed class PingUnderLoadRow() : Row("P9", "ping p99 during a 64 MiB t
         Series idle = new(Bench.Warmups), loaded = new(Bench.Warmups), floorIdle = new(Bench.Warmups), floorLoaded = new(Bench.Warmups);
         await using (sandbox.ConfigureAwait(false))
         {
+            await Bench.WarmUpAsync(async () => await sandbox.PingAsync(cancellationToken).ConfigureAwait(false)).ConfigureAwait(false);
+            await floor.PingAsync(0, PingsPerRound).ConfigureAwait(false);
             for (int round = 0; round < MaxRounds && (loaded.Count < wanted || idle.Count < wanted); round++)
             {
                 Bench.Progress($"{Id} {Math.Min(loaded.Count, idle.Count)}/{wanted}");

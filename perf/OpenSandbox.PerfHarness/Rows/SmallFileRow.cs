@@ -9,6 +9,7 @@ namespace OpenSandbox.PerfHarness.Rows;
 internal sealed class SmallFileRow() : Row("P7", "file write / read, 1 KiB", "<= 1.5x")
 {
     private const int Pings = 5;
+    private const int WarmupRequests = 100;
 
     internal override async Task<IReadOnlyList<Figure>> RunAsync(Bench bench, CancellationToken cancellationToken)
     {
@@ -22,6 +23,13 @@ internal sealed class SmallFileRow() : Row("P7", "file write / read, 1 KiB", "<=
         Series sameWrite = new(Bench.Warmups), sameRead = new(Bench.Warmups), agentWrite = new(Bench.Warmups), agentRead = new(Bench.Warmups);
         await using (sandbox.ConfigureAwait(false))
         {
+            await floor.RequestAsync(0, "write", content.Length, WarmupRequests).ConfigureAwait(false);
+            await floor.RequestAsync(0, "read", 0, WarmupRequests).ConfigureAwait(false);
+            await Bench.WarmUpAsync(async () =>
+            {
+                await sandbox.Files.WriteAsync(FloorFiles.SmallFile, content.AsMemory(), cancellationToken: cancellationToken).ConfigureAwait(false);
+                await sandbox.Files.ReadAllBytesAsync(FloorFiles.SmallFile, cancellationToken: cancellationToken).ConfigureAwait(false);
+            }).ConfigureAwait(false);
             for (int i = 0; i < count; i++)
             {
                 Bench.Progress($"{Id} {i + 1}/{count}");
