@@ -70,6 +70,9 @@ export OPENSANDBOX_STATE=$OSB_CACHE/test-state
 mkdir -p -- "$OPENSANDBOX_STATE"
 chmod 700 "$OPENSANDBOX_STATE"
 
+# Tests with a real QEMU use the default image, as a user would have it.
+"${OSB_DOTNET_ENV[@]}" dotnet artifacts/bin/OpenSandbox.Cli/release/opensandbox.dll image build default </dev/null
+
 # One test may take this long, then the run is stopped and the test named; a project may take this long as a whole.
 test_limit=5m project_limit=20m
 if [[ -n $long ]]; then

@@ -41,8 +41,12 @@ internal static class AgentProgram
     {
         var state = new GuestState();
         var cgroups = new SandboxCgroup();
+        var resumeThread = new AgentWorker("resume");
+        var mountThread = new AgentWorker("mount");
+        WarmUp.Run(cgroups, resumeThread, mountThread);
         var bulk = new BulkLoop(bulkPort, state, new CommandTable(cgroups));
-        var control = new ControlLoop(controlPort, state, bulk, new Resumer(cgroups));
+        var control = new ControlLoop(controlPort, state, bulk, new Resumer(cgroups, mountThread), resumeThread);
+        bulk.Files.StartFirstWorker();
         KernelConsole.WriteLine("opensandbox-agent: ready");
         AgentThread.Start("control", () => control.Run(static () => false));
         bulk.Run(static () => false);

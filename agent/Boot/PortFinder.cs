@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using System.Text;
 using OpenSandbox.Interop;
 using OpenSandbox.VirtioSerial;
@@ -14,20 +13,8 @@ internal sealed class PortFinder : IDisposable
     private const int DeadlineMilliseconds = 15_000;
     private const string ClassDirectory = "/sys/class/virtio-ports";
 
-    private readonly int _events;
-
-    /// <summary>Starts listening. Do this before the drivers are loaded, so that nothing is missed.</summary>
-    internal PortFinder()
-    {
-        _events = GuestException.Check(
-            Libc.Socket(Linux.AF_NETLINK, Linux.SOCK_RAW | Linux.SOCK_CLOEXEC | Linux.SOCK_NONBLOCK, Linux.NETLINK_KOBJECT_UEVENT),
-            "uevent socket");
-        Span<byte> address = stackalloc byte[12]; // sockaddr_nl: family, padding, port id 0 (chosen by the kernel), group 1 (the kernel's events)
-        address.Clear();
-        address[0] = Linux.AF_NETLINK;
-        address[8] = 1;
-        _ = GuestException.Check(Libc.Bind(_events, address, (uint)address.Length), "uevent bind");
-    }
+    /// <summary>Begun before the drivers are loaded, so that nothing is missed.</summary>
+    private readonly KernelEvents _events = new();
 
     /// <summary>Waits until both ports are there.</summary>
     /// <returns>Their device nodes.</returns>
@@ -35,7 +22,6 @@ internal sealed class PortFinder : IDisposable
     internal (string Control, string Bulk) WaitForPorts()
     {
         long deadline = ClockTicks.Milliseconds + DeadlineMilliseconds;
-        Span<byte> message = stackalloc byte[8192];
         while (true)
         {
             string? control = null;
@@ -47,22 +33,18 @@ internal sealed class PortFinder : IDisposable
             }
 
             long left = deadline - ClockTicks.Milliseconds;
-            var poll = new PollFd { Fd = _events, Events = Linux.POLLIN };
-            if (left <= 0 || Libc.Poll(ref poll, 1, (int)left) == 0)
+            if (left <= 0)
             {
                 throw GuestException.Coded(
                     AgentErrorCodes.Internal, $"no virtio-serial ports named {ProtocolConstants.ControlPortName} and {ProtocolConstants.BulkPortName}");
             }
 
-            while (Libc.Read(_events, message, (nuint)message.Length) > 0)
-            {
-                // Only that something happened counts; what is there is read from /sys.
-            }
+            _events.Wait((int)left);
         }
     }
 
     /// <summary>Stops listening.</summary>
-    public void Dispose() => _ = Libc.Close(_events);
+    public void Dispose() => _events.Dispose();
 
     private static void Scan(ref string? control, ref string? bulk)
     {

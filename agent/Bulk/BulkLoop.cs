@@ -15,6 +15,7 @@ internal sealed partial class BulkLoop
     private const int MaxStreams = 256;
     private const int HoldStartedMilliseconds = 2;
     private const int MaxReadsPerTurn = 64;
+    private const int PortBufferSize = 4096; // the guest driver hands out one page at a time
 
     private readonly int _port;
     private readonly PortWriter _writer;
@@ -86,6 +87,16 @@ internal sealed partial class BulkLoop
                 LoseSession();
             }
         }
+    }
+
+    /// <summary>Closes everything that the loop opened, and its port. For a loop that has stopped.</summary>
+    internal void Close()
+    {
+        Files.Close();
+        Commands.Close();
+        _mailbox.Close();
+        Events.Close();
+        _ = Libc.Close(_port);
     }
 
     /// <summary>Says that frames wait which should leave before the loop waits.</summary>
@@ -220,6 +231,10 @@ internal sealed partial class BulkLoop
 
             _source.Advance((int)count);
             TakeFrames();
+            if (_mustFlush && count < PortBufferSize)
+            {
+                FlushOutput(); // most likely that was all: the answer leaves before the read that finds nothing
+            }
         }
     }
 

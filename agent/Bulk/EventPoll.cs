@@ -35,6 +35,9 @@ internal sealed class EventPoll
         _ = GuestException.Check(Libc.EpollCtl(_fd, Linux.EPOLL_CTL_DEL, fd, ref change), "epoll_ctl del");
     }
 
+    /// <summary>Closes the epoll.</summary>
+    internal void Close() => _ = Libc.Close(_fd);
+
     /// <summary>Waits for events.</summary>
     /// <param name="timeoutMilliseconds">0: do not wait; -1: without bound.</param>
     /// <returns>Whether there are any.</returns>

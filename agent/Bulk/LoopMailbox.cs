@@ -13,6 +13,9 @@ internal sealed class LoopMailbox
     /// <summary>The descriptor that becomes readable when something was posted.</summary>
     internal int Fd => _event;
 
+    /// <summary>Closes the descriptor.</summary>
+    internal void Close() => _ = Libc.Close(_event);
+
     /// <summary>Posts work. Thread-safe; never blocks.</summary>
     internal void Post(Action action)
     {

@@ -25,6 +25,7 @@ internal sealed class ControlLoop
     private readonly PortWriter _writer;
     private readonly FrameBuffer _out;
     private readonly string _kernel;
+    private readonly AgentWorker _resumeThread;
     private Preamble _session;
 
     /// <summary>Prepares the loop.</summary>
@@ -32,12 +33,14 @@ internal sealed class ControlLoop
     /// <param name="state">What the loop shares with the bulk port.</param>
     /// <param name="bulk">The bulk port's loop.</param>
     /// <param name="resumer">Does what a resume asks for.</param>
-    internal ControlLoop(int port, GuestState state, BulkLoop bulk, Resumer resumer)
+    /// <param name="resumeThread">Where it does so, when that takes time.</param>
+    internal ControlLoop(int port, GuestState state, BulkLoop bulk, Resumer resumer, AgentWorker resumeThread)
     {
         _port = port;
         _state = state;
         _bulk = bulk;
         _resumer = resumer;
+        _resumeThread = resumeThread;
         _writer = new PortWriter(port);
         _out = new FrameBuffer(_writer);
         _kernel = KernelRelease();
@@ -62,6 +65,14 @@ internal sealed class ControlLoop
                 LoseSession();
             }
         }
+    }
+
+    /// <summary>Closes everything that the loop opened, and its port. For a loop that has stopped.</summary>
+    internal void Close()
+    {
+        _resumer.Close();
+        _ = Libc.Close(_epoll);
+        _ = Libc.Close(_port);
     }
 
     private void Turn()
@@ -214,7 +225,7 @@ internal sealed class ControlLoop
         // Mounts and memory take their time: pings are answered meanwhile.
         var own = new FrameBuffer(_writer);
         own.BeginSession(_session.SessionTag);
-        AgentThread.Start("resume", () => Resume(own, streamId, request, epoch, arrived));
+        _resumeThread.Post(() => Resume(own, streamId, request, epoch, arrived));
     }
 
     private void Resume(FrameBuffer target, uint streamId, ResumeRequest request, ulong epoch, long arrived)
@@ -265,6 +276,7 @@ internal sealed class ControlLoop
         bool ok = request is not null && open == 0;
         if (ok && request!.ZeroFreeMemory)
         {
+            GC.Collect(GC.MaxGeneration, GCCollectionMode.Forced, blocking: true, compacting: true);
             FreeMemory.Zero();
         }
 

@@ -24,6 +24,9 @@ internal sealed class CommandLaunch(CommandTable commands, ExecRequest request)
     /// <summary>The process.</summary>
     internal int Pid { get; private set; }
 
+    /// <summary>Just before the fork, microseconds of <see cref="ClockTicks"/>.</summary>
+    internal long StartedAt { get; private set; }
+
     /// <summary>The process as a descriptor.</summary>
     internal int PidFd { get; private set; } = -1;
 
@@ -233,6 +236,7 @@ internal sealed class CommandLaunch(CommandTable commands, ExecRequest request)
                 StandardError = _errorWrite,
                 Cgroup = Group!.DirectoryFd,
             };
+            StartedAt = ClockTicks.Microseconds;
             if (NativeSpawn.Spawn(ref block) < 0)
             {
                 return false;

@@ -16,6 +16,7 @@ internal sealed class CommandTable
 
     private readonly Dictionary<uint, ExecStream> _running = [];
     private readonly Dictionary<uint, ExecCgroup> _leftGroups = [];
+    private readonly List<ExecCgroup> _usedGroups = [];
     private readonly byte[] _scratch = new byte[64 * 1024];
     private readonly int _childSignals;
     private BulkLoop? _loop;
@@ -56,6 +57,14 @@ internal sealed class CommandTable
         loop.Events.Add(_childSignals, Linux.EPOLLIN, EventKind.Children);
     }
 
+    /// <summary>Closes the table's own descriptors. Its commands must be over.</summary>
+    internal void Close()
+    {
+        DoIdleWork();
+        _ = Libc.Close(_childSignals);
+        _ = Libc.Close(NullDevice);
+    }
+
     /// <summary>Takes a command in.</summary>
     /// <returns>Its key among the event sources.</returns>
     internal uint Register(ExecStream command)
@@ -69,16 +78,7 @@ internal sealed class CommandTable
     internal void Unregister(uint key, ExecCgroup group)
     {
         _running.Remove(key);
-        if (group.IsPopulated)
-        {
-            _leftGroups.Add(group.Serial, group);
-            Loop.Events.Add(group.EventsFd, Linux.EPOLLPRI | Linux.EPOLLET, EventKind.Cgroup, group.Serial);
-            CheckLeftGroup(group.Serial); // it may have become empty just before it was watched
-        }
-        else
-        {
-            Cgroups.Return(group);
-        }
+        _usedGroups.Add(group);
     }
 
     /// <summary>Keeps reading a pipe that left-over processes write to, so that they neither block nor die of SIGPIPE.</summary>
@@ -173,9 +173,10 @@ internal sealed class CommandTable
         }
     }
 
-    /// <summary>What can wait until answers have left: orphans.</summary>
+    /// <summary>What can wait until answers have left: the groups of ended commands, and orphans.</summary>
     internal void DoIdleWork()
     {
+        ReturnGroups();
         if (!_childrenEnded)
         {
             return;
@@ -217,6 +218,25 @@ internal sealed class CommandTable
         }
 
         return null;
+    }
+
+    private void ReturnGroups()
+    {
+        foreach (ExecCgroup group in _usedGroups)
+        {
+            if (group.IsPopulated)
+            {
+                _leftGroups.Add(group.Serial, group);
+                Loop.Events.Add(group.EventsFd, Linux.EPOLLPRI | Linux.EPOLLET, EventKind.Cgroup, group.Serial);
+                CheckLeftGroup(group.Serial); // it may have become empty just before it was watched
+            }
+            else
+            {
+                Cgroups.Return(group);
+            }
+        }
+
+        _usedGroups.Clear();
     }
 
     private void CheckLeftGroup(uint serial)

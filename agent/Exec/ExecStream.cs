@@ -16,6 +16,7 @@ internal sealed class ExecStream(BulkLoop loop, uint id, ExecRequest request) : 
 {
     private const int DrainQuietMilliseconds = 50;
     private const int DrainLimitMilliseconds = 500;
+    private const int KilledLimitMilliseconds = 2_000; // what was killed together ends together, but large processes take their time
 
     private readonly OutputPipe _output = new(loop, DataChannel.StandardOutput);
     private readonly OutputPipe _error = new(loop, DataChannel.StandardError);
@@ -55,8 +56,8 @@ internal sealed class ExecStream(BulkLoop loop, uint id, ExecRequest request) : 
         }
 
         var launch = new CommandLaunch(Loop.Commands, request);
-        _startedAt = ClockTicks.Microseconds;
         launch.Run();
+        _startedAt = launch.StartedAt;
         _group = launch.Group;
         _pid = launch.Pid;
         _pidfd = launch.PidFd;
@@ -184,7 +185,7 @@ internal sealed class ExecStream(BulkLoop loop, uint id, ExecRequest request) : 
         {
             _room -= sent;
             Loop.NoteOutput();
-            if (_exited)
+            if (_exited && !_timedOut)
             {
                 _quietAt = ClockTicks.Milliseconds + DrainQuietMilliseconds;
             }
@@ -218,8 +219,9 @@ internal sealed class ExecStream(BulkLoop loop, uint id, ExecRequest request) : 
         _output.MeasureOwed();
         _error.MeasureOwed();
         long now = ClockTicks.Milliseconds;
-        _quietAt = now + DrainQuietMilliseconds;
-        _drainLimitAt = now + DrainLimitMilliseconds;
+        bool allKilled = _timedOut || (!_byItself && _status == Linux.SIGKILL);
+        _quietAt = now + (allKilled ? KilledLimitMilliseconds : DrainQuietMilliseconds);
+        _drainLimitAt = now + (allKilled ? KilledLimitMilliseconds : DrainLimitMilliseconds);
     }
 
     private void FinishIfDone()

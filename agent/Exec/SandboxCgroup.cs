@@ -21,6 +21,7 @@ internal sealed class SandboxCgroup
     private readonly Cgroup _root;
     private Cgroup _sandbox;
     private GuestLimits _limits = new();
+    private CgroupLimits? _applied;
     private uint _nextSerial;
 
     /// <summary>Makes the group and its stock. Call when /sys/fs/cgroup is mounted.</summary>
@@ -38,18 +39,29 @@ internal sealed class SandboxCgroup
     internal void Apply(GuestLimits limits)
     {
         _limits = limits;
-        _sandbox.Apply(new CgroupLimits
+        var wanted = new CgroupLimits
         {
             PidsMax = limits.PidsMax ?? DefaultPidsMax,
             MemoryMaxBytes = limits.MemoryMaxBytes ?? GuestMemory.TotalBytes() / 100 * DefaultMemoryPercent,
             CpuMaxPercent = limits.CpuMaxPercent ?? GuestMemory.VcpuCount() * DefaultCpuPercent,
-        });
+        };
+        if (wanted != _applied)
+        {
+            _applied = null;
+            _sandbox.Apply(wanted);
+            _applied = wanted; // the golden snapshot has the defaults in place: a resume that asks for no others writes nothing
+        }
     }
 
     /// <summary>An empty group for a command.</summary>
     internal ExecCgroup Take()
     {
-        ExecCgroup group = _idle.Count > 0 ? _idle.Pop() : MakeExec();
+        if (_idle.Count > 0)
+        {
+            return _idle.Pop();
+        }
+
+        ExecCgroup group = MakeExec();
         group.Begin();
         return group;
     }
@@ -59,6 +71,7 @@ internal sealed class SandboxCgroup
     {
         if (_idle.Count < Stock)
         {
+            group.Begin();
             _idle.Push(group);
         }
         else
@@ -91,6 +104,7 @@ internal sealed class SandboxCgroup
 
         _sandbox.Dispose();
         _sandbox = Make();
+        _applied = null;
         Apply(_limits);
     }
 
@@ -105,7 +119,7 @@ internal sealed class SandboxCgroup
     {
         while (_idle.Count < Stock)
         {
-            _idle.Push(MakeExec());
+            Return(MakeExec());
         }
     }
 

@@ -9,7 +9,9 @@ namespace OpenSandbox.Agent;
 /// The users of the sandbox's own /etc/passwd and /etc/group. Both are the sandbox's to change or to destroy: they are bounded, lines that
 /// make no sense are skipped, and they are read again whenever they have changed. Thread-safe.
 /// </summary>
-internal sealed class UserDatabase
+/// <param name="passwdPath">Path of passwd(5).</param>
+/// <param name="groupPath">Path of group(5).</param>
+internal sealed class UserDatabase(string passwdPath, string groupPath)
 {
     /// <summary>The user that commands run as, and files belong to, where nothing else is said and the image has it.</summary>
     internal const string DefaultUser = "sandbox";
@@ -18,12 +20,20 @@ internal sealed class UserDatabase
     private const int MaxGroups = 256;
     private const string DefaultShell = "/bin/sh";
 
+    private readonly byte[] _passwdPath = CString.From(passwdPath);
+    private readonly byte[] _groupPath = CString.From(groupPath);
     private readonly Lock _gate = new();
     private readonly Dictionary<string, GuestUser> _known = new(StringComparer.Ordinal);
     private (ulong Inode, long Modified, ulong Size, uint Device) _passwdStamp;
     private (ulong Inode, long Modified, ulong Size, uint Device) _groupStamp;
     private byte[] _passwd = [];
     private byte[] _group = [];
+
+    /// <summary>The users of the root file system.</summary>
+    internal UserDatabase()
+        : this("/etc/passwd", "/etc/group")
+    {
+    }
 
     /// <summary>Finds a user.</summary>
     /// <param name="user">Name, <c>uid</c> or <c>uid:gid</c>; <see langword="null"/>: the default.</param>
@@ -166,8 +176,8 @@ internal sealed class UserDatabase
 
     private void Refresh()
     {
-        bool changed = Reload("/etc/passwd"u8, ref _passwdStamp, ref _passwd);
-        changed |= Reload("/etc/group"u8, ref _groupStamp, ref _group);
+        bool changed = Reload(_passwdPath, ref _passwdStamp, ref _passwd);
+        changed |= Reload(_groupPath, ref _groupStamp, ref _group);
         if (changed || _known.Count > 1024)
         {
             _known.Clear();

@@ -49,6 +49,12 @@ internal sealed class FileOperations(BulkLoop loop, PortWriter writer)
         _workers.Submit(job);
     }
 
+    /// <summary>Starts a worker ahead of the first job, so that the golden snapshot has it.</summary>
+    internal void StartFirstWorker() => _workers.StartFirst();
+
+    /// <summary>Ends the workers that are idle.</summary>
+    internal void Close() => _workers.Close();
+
     /// <summary>Takes a ring back.</summary>
     internal void Return(ByteRing ring)
     {

@@ -15,11 +15,14 @@ internal sealed class FileWorkers
     private readonly PortWriter _writer;
     private int _workers;
     private int _idle;
+    private bool _closed;
+
+    /// <summary>Prepares; starts nothing.</summary>
+    internal FileWorkers(PortWriter writer) => _writer = writer;
 
     /// <summary>Starts the first thread, so that none needs to be started after a restore.</summary>
-    internal FileWorkers(PortWriter writer)
+    internal void StartFirst()
     {
-        _writer = writer;
         lock (_gate)
         {
             StartWorker();
@@ -47,6 +50,16 @@ internal sealed class FileWorkers
         }
     }
 
+    /// <summary>Ends the threads when they become idle.</summary>
+    internal void Close()
+    {
+        lock (_gate)
+        {
+            _closed = true;
+            Monitor.PulseAll(_gate);
+        }
+    }
+
     private void StartWorker()
     {
         _workers++;
@@ -62,9 +75,14 @@ internal sealed class FileWorkers
             FileJob job;
             lock (_gate)
             {
-                while (_waiting.Count == 0)
+                while (_waiting.Count == 0 && !_closed)
                 {
                     Monitor.Wait(_gate);
+                }
+
+                if (_closed)
+                {
+                    return;
                 }
 
                 job = _waiting.Dequeue();

@@ -36,7 +36,9 @@ internal static class Linux
     internal const uint S_IFCHR = 0x2000;
     internal const uint S_IFIFO = 0x1000;
 
+    internal const int AT_STATX_DONT_SYNC = 0x4000;
     internal const uint STATX_BASIC_STATS = 0x7FF;
+    internal const uint STATX_MNT_ID = 0x1000;
 
     internal const ulong MS_NOSUID = 2;
     internal const ulong MS_NODEV = 4;

@@ -64,9 +64,20 @@ internal sealed class FrameBuffer(PortWriter writer, bool patient = false)
         Commit(type, flags, streamId, payload.Length);
     }
 
-    /// <summary>Adds a frame with a JSON payload, which must fit a frame.</summary>
-    internal void AddJson<T>(FrameType type, uint streamId, T message, JsonTypeInfo<T> shape) =>
-        Add(type, 0, streamId, JsonSerializer.SerializeToUtf8Bytes(message, shape));
+    /// <summary>Adds a frame with a JSON payload. One that does not fit a frame, such as a link target full of control characters,
+    /// becomes an Error.</summary>
+    internal void AddJson<T>(FrameType type, uint streamId, T message, JsonTypeInfo<T> shape)
+    {
+        byte[] payload = JsonSerializer.SerializeToUtf8Bytes(message, shape);
+        if (payload.Length > ProtocolConstants.MaxPayloadSize)
+        {
+            type = FrameType.Error;
+            payload = JsonSerializer.SerializeToUtf8Bytes(
+                AgentErrors.Make(AgentErrorCodes.LimitReached, 0, "the answer is larger than a frame"), ProtocolJsonContext.Default.AgentError);
+        }
+
+        Add(type, 0, streamId, payload);
+    }
 
     /// <summary>Adds a Credit frame.</summary>
     internal void AddCredit(uint streamId, int bytes)

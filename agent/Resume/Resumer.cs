@@ -7,7 +7,8 @@ namespace OpenSandbox.Agent;
 
 /// <summary>Makes a restored golden snapshot one particular sandbox. One resume at a time.</summary>
 /// <param name="cgroups">The sandbox's cgroups, which get their limits.</param>
-internal sealed class Resumer(SandboxCgroup cgroups)
+/// <param name="mountThread">For what can be mounted beside the root.</param>
+internal sealed class Resumer(SandboxCgroup cgroups, AgentWorker mountThread)
 {
     private const int MinSeed = 32;
     private const int MaxSeed = 256;
@@ -17,11 +18,12 @@ internal sealed class Resumer(SandboxCgroup cgroups)
 
     private readonly Lock _gate = new();
     private readonly int _random = GuestException.Check(Libc.Open("/dev/urandom"u8, Linux.O_RDWR | Linux.O_CLOEXEC, 0), "open /dev/urandom");
+    private readonly PluggedMemory _memory = new();
     private bool _done;
 
     /// <summary>Whether a request needs neither disks nor memory, so that it can be served at once.</summary>
     internal bool IsBrief(ResumeRequest request) =>
-        _done || (request.RootDevice is null && request.WorkspaceDevice is null && request.PluggedMemoryBytes is null or 0);
+        _done || (request.RootDevice is null && request.WorkspaceDevice is null && request.PluggedMemoryBytes is null or <= 0);
 
     /// <summary>Does what the request asks for. From the second time on that is clock and entropy alone: the rest is in place.</summary>
     /// <param name="request">The request.</param>
@@ -40,9 +42,14 @@ internal sealed class Resumer(SandboxCgroup cgroups)
                 byte[] name = Encoding.UTF8.GetBytes(request.Hostname);
                 _ = GuestException.Check(Libc.SetHostName(name, (nuint)name.Length), "sethostname");
                 long before = ClockTicks.Microseconds;
-                RootSwitch.Switch(request.RootDevice, request.WorkspaceDevice);
+                RootSwitch.Switch(request.RootDevice, request.WorkspaceDevice, mountThread);
                 mounting = ClockTicks.Microseconds - before;
-                GuestIdentity.Write(request.Hostname);
+                _memory.WaitFor(request.PluggedMemoryBytes ?? 0);
+                if (request.RootDevice is not null)
+                {
+                    GuestIdentity.Write(request.Hostname);
+                }
+
                 cgroups.Apply(request.Limits ?? new GuestLimits());
                 _done = true;
             }
@@ -56,6 +63,9 @@ internal sealed class Resumer(SandboxCgroup cgroups)
             };
         }
     }
+
+    /// <summary>Closes what this object opened.</summary>
+    internal void Close() => _ = Libc.Close(_random);
 
     private static void Validate(ResumeRequest request)
     {

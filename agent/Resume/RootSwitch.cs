@@ -15,14 +15,15 @@ internal static class RootSwitch
     /// <summary>Mounts and switches.</summary>
     /// <param name="rootDevice">Block device without /dev/; <see langword="null"/>: the initramfs stays the root.</param>
     /// <param name="workspaceDevice">Block device without /dev/, or <see langword="null"/>.</param>
+    /// <param name="mountThread">Mounts the workspace while the caller mounts the root.</param>
     /// <exception cref="GuestException">A mount failed.</exception>
-    internal static void Switch(string? rootDevice, string? workspaceDevice)
+    internal static void Switch(string? rootDevice, string? workspaceDevice, AgentWorker mountThread)
     {
         Exception? workspaceFailure = null;
         using var workspaceDone = new ManualResetEventSlim(workspaceDevice is null, spinCount: 0);
         if (workspaceDevice is not null)
         {
-            AgentThread.Start("mount", () =>
+            mountThread.Post(() =>
             {
                 try
                 {

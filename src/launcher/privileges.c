@@ -122,16 +122,16 @@ void privileges_drop(const struct options *options, bool for_command) {
 
     // The bounding set first: afterwards there is no CAP_SETPCAP left to do it with. Without that capability (a caller other than
     // root, outside of a user namespace) the set is inert: no_new_privs keeps a file's capabilities out for good.
-    for (unsigned long capability = 0; prctl(PR_CAPBSET_READ, capability, 0, 0, 0) >= 0; capability++) {
-        if (prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) < 0) {
-            if (options->isolation == ISOLATION_FULL || errno != EPERM) {
-                fail("drop capability %lu from the bounding set", capability);
-            }
-            if (for_command) {
-                report_missing("bounding-set");
-            }
-            break;
+    unsigned long capability = 0;
+    while (prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == 0) {
+        capability++;
+    }
+    if (errno == EPERM && options->isolation != ISOLATION_FULL) {
+        if (for_command) {
+            report_missing("bounding-set");
         }
+    } else if (errno != EINVAL || capability == 0) {   // EINVAL: past the last one that this kernel knows
+        fail("drop capability %lu from the bounding set", capability);
     }
     if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0) {
         fail("clear ambient capabilities");

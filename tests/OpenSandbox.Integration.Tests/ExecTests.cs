@@ -268,7 +268,7 @@ public sealed class ExecTests(HostFixture fixture) : IAsyncLifetime
     {
         _ = fixture.HostWithImage;
         await using SandboxProcess process = await Sandbox.StartProcessAsync(
-            ["sh", "-c", "trap 'echo got TERM' TERM; echo ready; while :; do sleep 0.05; done"], cancellationToken: Deadline());
+            ["sh", "-c", "exec 2>/dev/null; trap 'echo got TERM' TERM; echo ready; while :; do sleep 0.05; done"], cancellationToken: Deadline());
         byte[] buffer = new byte[100];
         Assert.Equal("ready\n", Encoding.UTF8.GetString(buffer.AsSpan(0, (await process.ReadAsync(buffer, Deadline())).Count)));
 

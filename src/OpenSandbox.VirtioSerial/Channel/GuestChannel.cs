@@ -148,15 +148,7 @@ public sealed partial class GuestChannel : IAsyncDisposable
     }
 
     /// <summary>Counts a frame for a stream that has ended.</summary>
-    internal void OnStrayFrame(in FrameHeader header)
-    {
-        int count = Interlocked.Increment(ref _strayFrames);
-        if (count > _options.MaxStrayFrames)
-        {
-            throw new GuestProtocolException(
-                ProtocolViolation.TooManyStrayFrames, $"{count} frames for streams that had ended, the last one {header.Type} for stream {header.StreamId}.");
-        }
-    }
+    internal void CountStrayFrame() => Interlocked.Increment(ref _strayFrames);
 
     private async Task EndAsync(GuestChannelException cause, bool ownClose)
     {

@@ -27,7 +27,10 @@ public sealed record GuestChannelOptions
     /// <summary>Streams that may be open at a time on each port; 1 to 65,536, default 4,096. Cancelled ones count until the agent closes them.</summary>
     public int MaxStreams { get; init; } = 4_096;
 
-    /// <summary>Frames for streams that have ended, over the channel's life, before that is a violation; at least 0, default 1,024.</summary>
+    /// <summary>
+    /// Frames per port for streams that have ended, beyond one for each stream that ended since, before that is a violation; at least 0,
+    /// default 1,024.
+    /// </summary>
     public int MaxStrayFrames { get; init; } = 1_024;
 
     /// <summary>The clock of <see cref="GuestChannel.PingAsync"/>. Default: the system's.</summary>

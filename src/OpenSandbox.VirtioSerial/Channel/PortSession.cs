@@ -27,6 +27,7 @@ internal sealed class PortSession
     private uint _nextId = 1;
     private long _dropped;
     private bool _established;
+    private int _strays;
 
     internal PortSession(GuestChannel channel, GuestPort port, Socket socket, GuestChannelOptions options)
     {
@@ -336,6 +337,8 @@ internal sealed class PortSession
             {
                 if (_streams.Remove(header.StreamId, out StreamCore? closed))
                 {
+                    // Each stream that ends pays for one stray: a race that an honest agent loses now and then must not add up over weeks.
+                    _strays = Math.Max(_strays - 1, 0);
                     return closed;
                 }
             }
@@ -351,7 +354,14 @@ internal sealed class PortSession
             }
         }
 
-        _channel.OnStrayFrame(header);
+        _channel.CountStrayFrame();
+        if (++_strays > _options.MaxStrayFrames)
+        {
+            throw new GuestProtocolException(
+                ProtocolViolation.TooManyStrayFrames,
+                $"Too many frames on the {Port} port for streams that had ended, the last one {header.Type} for stream {header.StreamId}.");
+        }
+
         return null;
     }
 }

@@ -21,7 +21,7 @@ public enum ProtocolViolation
     /// <summary>A stream id that the host has never opened.</summary>
     UnknownStream,
 
-    /// <summary>More than <see cref="GuestChannelOptions.MaxStrayFrames"/> frames for streams that had ended.</summary>
+    /// <summary>More frames for streams that had ended than <see cref="GuestChannelOptions.MaxStrayFrames"/> allows.</summary>
     TooManyStrayFrames,
 
     /// <summary>More Data outstanding than the credit window.</summary>

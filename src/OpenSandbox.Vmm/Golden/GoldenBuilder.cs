@@ -132,17 +132,17 @@ internal static class GoldenBuilder
         }
     }
 
-    /// <summary>Waits for the guest or the monitor, but not beyond QEMU's end.</summary>
+    /// <summary>Waits for the guest or the monitor. If QEMU ends meanwhile, that is the failure: sockets only show its consequence.</summary>
     private static async Task<T> OrExit<T>(VirtualMachine vm, Task<T> work)
     {
-        if (await Task.WhenAny(work, vm.Exited).ConfigureAwait(false) != work && !work.IsCompletedSuccessfully)
+        try
         {
-            SandboxExit exit = await vm.DescribeExitAsync().ConfigureAwait(false);
-            _ = work.ContinueWith(
-                static late => late.Exception, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted, TaskScheduler.Default);
-            throw new IOException(exit.Description);
+            return await work.ConfigureAwait(false);
         }
-
-        return await work.ConfigureAwait(false);
+        catch (Exception failure) when (failure is GuestChannelException or QmpConnectionException)
+        {
+            SandboxExit? exit = await vm.TryDescribeExitAsync().ConfigureAwait(false);
+            throw exit is null ? failure : new IOException(exit.Description, failure);
+        }
     }
 }

@@ -75,7 +75,7 @@ internal static class GoldenSelector
             QemuVersion = qemu.Version,
             MachineType = qemu.MachineType,
             Accelerator = accelerator,
-            CpuModel = accelerator == Accelerators.Kvm ? $"host ({HostCpuModel()})" : "max",
+            CpuModel = accelerator == Accelerators.Kvm ? $"host ({HostCpuModel()})" : "max,-erms,-fsrm",
             VcpuCount = context.Options.VcpuCount,
             BaseMemoryMib = context.Options.BaseMemoryMib,
             MaxMemoryMib = context.Options.MaxMemoryMib,

@@ -116,7 +116,7 @@ internal static class QemuCommandLine
         [
             "-add-fd", $"fd={descriptors.Overlay},set={firstFdSet}",
             "-add-fd", $"fd={descriptors.Base},set={baseSet}",
-            "-blockdev", $$"""{"driver":"file","node-name":"{{name}}-base-file","filename":"/dev/fdset/{{baseSet}}","read-only":true}""",
+            "-blockdev", $$"""{"driver":"file","node-name":"{{name}}-base-file","filename":"/dev/fdset/{{baseSet}}","read-only":true,"locking":"off"}""",
             "-blockdev", $$"""{"driver":"raw","node-name":"{{name}}-base","file":"{{name}}-base-file","read-only":true}""",
             "-blockdev", $$"""{"driver":"file","node-name":"{{name}}-file","filename":"/dev/fdset/{{firstFdSet}}","discard":"unmap"}""",
             "-blockdev", $$"""{"driver":"qcow2","node-name":"{{name}}","file":"{{name}}-file","backing":"{{name}}-base","discard":"unmap","detect-zeroes":"unmap"}""",

@@ -232,6 +232,7 @@ internal sealed class VirtualMachine : IAsyncDisposable
             "--keep", descriptors.Last.ToString(CultureInfo.InvariantCulture),
             "--status-fd", VmDescriptors.StatusNumber.ToString(CultureInfo.InvariantCulture),
             "--attached",
+            "--parent", Environment.ProcessId.ToString(CultureInfo.InvariantCulture),
         ];
         if (shape.Accelerator == "kvm")
         {

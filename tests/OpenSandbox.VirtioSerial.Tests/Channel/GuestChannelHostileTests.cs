@@ -165,8 +165,15 @@ public sealed class GuestChannelHostileTests
             await next.GetResultAsync(ProtocolJsonContext.Default.ExecResultMessage).Within();
             Assert.Equal(Bound, channel.StrayFrames);
 
+            // The next stream's end has paid for one.
             await peer.SendTextAsync(GuestPort.Bulk, FrameType.Data, StreamId, "x");
-            await AssertFailedAsync(ProtocolViolation.TooManyStrayFrames, () => channel.PingAsync(default).AsTask());
+            await using GuestStream third = channel.OpenStream(GuestPort.Bulk, GuestStreamTests.Exec("x"));
+            await peer.SendTextAsync(GuestPort.Bulk, FrameType.Started, third.Id, "{}");
+            await third.GetStartedAsync().Within();
+            Assert.Null(channel.Failure);
+
+            await peer.SendTextAsync(GuestPort.Bulk, FrameType.Data, StreamId, "x");
+            await AssertFailedAsync(ProtocolViolation.TooManyStrayFrames, () => channel.Completion);
         }
     }
 

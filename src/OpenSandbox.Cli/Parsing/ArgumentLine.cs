@@ -1,0 +1,92 @@
+using System.CommandLine;
+
+namespace OpenSandbox.Cli.Parsing;
+
+/// <summary>
+/// Prepares the arguments for the parser, which on its own takes an unknown option for an ordinary argument, and options behind a
+/// command to run for its own: unknown options are named, and what follows the command is left to it.
+/// </summary>
+internal static class ArgumentLine
+{
+    private const string EndOfOptions = "--";
+
+    /// <summary>Checks the options and marks where they end.</summary>
+    /// <param name="root">All verbs.</param>
+    /// <param name="args">As the program got them.</param>
+    /// <returns>The same, with a <c>--</c> before the command to run where the user wrote none.</returns>
+    /// <exception cref="UsageException">There is an option that the verb does not have.</exception>
+    internal static string[] Prepare(RootCommand root, string[] args)
+    {
+        Command command = root;
+        string path = root.Name;
+        for (int i = 0; i < args.Length; i++)
+        {
+            string token = args[i];
+            if (token == EndOfOptions)
+            {
+                return args;
+            }
+
+            // A single hyphen stands for standard input with many programs: an argument like any other.
+            if (token.Length > 1 && token[0] == '-')
+            {
+                int assignment = token.IndexOf('=', StringComparison.Ordinal);
+                Option option = Find(command, root, assignment < 0 ? token : token[..assignment])
+                    ?? throw new UsageException($"unknown option '{token}'. See '{path} --help'");
+                if (assignment < 0 && option.Arity.MinimumNumberOfValues > 0)
+                {
+                    i++;
+                }
+            }
+            else if (FindSubcommand(command, token) is Command verb)
+            {
+                command = verb;
+                path = $"{path} {verb.Name}";
+            }
+            else if (command is ITakesCommand)
+            {
+                return [.. args[..i], EndOfOptions, .. args[i..]];
+            }
+            else if (command.Subcommands.Count > 0)
+            {
+                throw new UsageException($"unknown command '{token}'. See '{path} --help'");
+            }
+        }
+
+        return args;
+    }
+
+    private static Option? Find(Command command, RootCommand root, string name)
+    {
+        foreach (Option option in command.Options)
+        {
+            if (option.Name == name || option.Aliases.Contains(name))
+            {
+                return option;
+            }
+        }
+
+        foreach (Option option in root.Options)
+        {
+            if (option.Recursive && (option.Name == name || option.Aliases.Contains(name)))
+            {
+                return option;
+            }
+        }
+
+        return null;
+    }
+
+    private static Command? FindSubcommand(Command command, string name)
+    {
+        foreach (Command verb in command.Subcommands)
+        {
+            if (verb.Name == name || verb.Aliases.Contains(name))
+            {
+                return verb;
+            }
+        }
+
+        return null;
+    }
+}

@@ -1,0 +1,103 @@
+using OpenSandbox.Cli.Images;
+using OpenSandbox.Cli.Reporting;
+using OpenSandbox.Vmm;
+
+namespace OpenSandbox.Cli.Running;
+
+/// <summary>The verb <c>run</c>: a sandbox for one command.</summary>
+internal static class CommandRun
+{
+    private const int SigPipe = 13;
+    private const int ENoExec = 8;
+    private const int EPerm = 1;
+    private const int EAcces = 13;
+
+    /// <summary>Runs the command and tells how it ended.</summary>
+    /// <returns>The exit code, see <see cref="ExitCodes"/>.</returns>
+    internal static async Task<int> ExecuteAsync(RunRequest request, CommandContext context)
+    {
+        OutputSink sink = request.Json ? new CapturingSink() : new PassThroughSink();
+        var times = new RunTimings();
+        try
+        {
+            SandboxProcessExit exit = await RunAsync(request, sink, times, context).ConfigureAwait(false);
+            if (exit.OutOfMemory)
+            {
+                context.Errors.Line("the command ran out of memory. Give it more with --memory");
+            }
+
+            int code = CodeOf(exit);
+            if (sink is CapturingSink captured)
+            {
+                StandardStreams.Write(StandardStreams.Output, RunReport.Write(exit, code, captured, times));
+            }
+
+            return code;
+        }
+        catch (BrokenPipeException)
+        {
+            return ExitCodes.OfSignal(SigPipe);
+        }
+        catch (Exception failure) when (context.Signals.Received is null)
+        {
+            context.Errors.Failure(failure);
+            int code = CodeOf(failure);
+            if (request.Json)
+            {
+                StandardStreams.Write(StandardStreams.Output, RunReport.Write(failure, code));
+            }
+
+            return code;
+        }
+    }
+
+    /// <summary>The exit code for a command that has run.</summary>
+    internal static int CodeOf(SandboxProcessExit exit) => exit.TimedOut ? ExitCodes.TimedOut : exit.ExitCode;
+
+    /// <summary>The exit code for a command that has not run, or not to its end.</summary>
+    internal static int CodeOf(Exception failure) => failure switch
+    {
+        SandboxOperationException operation => CodeOfStart(operation.Code, operation.Errno),
+        _ => CommandLine.CodeOf(failure),
+    };
+
+    /// <summary>The exit code for a command that could not be started in a sandbox that is fine.</summary>
+    internal static int CodeOfStart(SandboxErrorCode code, int errno) => code switch
+    {
+        SandboxErrorCode.NotFound => ExitCodes.CommandNotFound,
+        SandboxErrorCode.PermissionDenied => ExitCodes.CannotExecute,
+        _ => errno is ENoExec or EPerm or EAcces ? ExitCodes.CannotExecute : ExitCodes.Failed,
+    };
+
+    private static async Task<SandboxProcessExit> RunAsync(RunRequest request, OutputSink sink, RunTimings times, CommandContext context)
+    {
+        CancellationToken ending = context.Signals.Token;
+        var steps = new Steps(context.Errors);
+        await using (steps.ConfigureAwait(false))
+        {
+            using var logger = new StepLogger(steps, context.Errors, request.Verbose);
+            SandboxHost host = await SandboxHost.StartAsync(request.Host, logger, ending).ConfigureAwait(false);
+            await using (host.ConfigureAwait(false))
+            {
+                times.HostReady();
+                var images = new ImagePreparation(host.Options, host.Images, steps);
+                if (request.Spec.Image is string image)
+                {
+                    await images.EnsureAsync(image, ending).ConfigureAwait(false);
+                    await images.EnsureWorkspaceAsync(ending).ConfigureAwait(false);
+                }
+
+                times.ImagesReady();
+                await steps.DisposeAsync().ConfigureAwait(false);
+                Sandbox sandbox = await host.CreateAsync(request.Spec, ending).ConfigureAwait(false);
+                await using (sandbox.ConfigureAwait(false))
+                {
+                    times.SandboxReady();
+                    SandboxProcessExit exit = await GuestCommand.RunAsync(sandbox, request, sink, context.Errors, ending).ConfigureAwait(false);
+                    times.CommandEnded();
+                    return exit;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,28 @@
+using OpenSandbox.Vmm;
+
+namespace OpenSandbox.Cli.Running;
+
+/// <summary>What <c>run</c> was asked to do.</summary>
+internal sealed record RunRequest
+{
+    /// <summary>The host to make the sandbox on.</summary>
+    public required SandboxHostOptions Host { get; init; }
+
+    /// <summary>The sandbox to make.</summary>
+    public required SandboxSpec Spec { get; init; }
+
+    /// <summary>How to run the command.</summary>
+    public required ExecOptions Exec { get; init; }
+
+    /// <summary>Program and arguments.</summary>
+    public required IReadOnlyList<string> Command { get; init; }
+
+    /// <summary>Whether the command gets this program's standard input.</summary>
+    public bool PassInput { get; init; } = true;
+
+    /// <summary>Whether to print one JSON object instead of the command's output.</summary>
+    public bool Json { get; init; }
+
+    /// <summary>Whether to say what is being done.</summary>
+    public bool Verbose { get; init; }
+}

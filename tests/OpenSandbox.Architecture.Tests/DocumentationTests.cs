@@ -1,0 +1,52 @@
+using System.Text.RegularExpressions;
+
+namespace OpenSandbox.Architecture.Tests;
+
+/// <summary>What the documents say compiles and is there.</summary>
+public sealed partial class DocumentationTests
+{
+    [Fact]
+    public void Readme_EmbeddedExample_IsTheCompiledSample()
+    {
+        string sample = Repository.Read("samples/Embedded/Program.cs").Trim();
+
+        Assert.Contains($"```csharp\n{sample}\n```", Repository.Read("README.md"), StringComparison.Ordinal);
+        Assert.InRange(sample.Split('\n').Length, 1, 8);
+    }
+
+    [Fact]
+    public void Documents_RelativeLinks_PointToFiles()
+    {
+        var broken = new List<string>();
+        foreach (string path in Directory.EnumerateFiles(Repository.Root, "*.md")
+            .Concat(Directory.EnumerateFiles(Path.Combine(Repository.Root, "docs"), "*.md", SearchOption.AllDirectories)))
+        {
+            foreach (Match match in Link().Matches(File.ReadAllText(path)))
+            {
+                string target = match.Groups["target"].Value.Split('#')[0];
+                if (target.Length > 0 && !target.Contains("://", StringComparison.Ordinal)
+                    && !Path.Exists(Path.Combine(Path.GetDirectoryName(path)!, target)))
+                {
+                    broken.Add($"{Path.GetRelativePath(Repository.Root, path)}: {target}");
+                }
+            }
+        }
+
+        Assert.Empty(broken);
+    }
+
+    [Fact]
+    public void Sources_NoCSharpFile_IsTooLongToRead()
+    {
+        IEnumerable<string> tooLong = Directory
+            .EnumerateFiles(Path.Combine(Repository.Root, "src"), "*.cs", SearchOption.AllDirectories)
+            .Concat(Directory.EnumerateFiles(Path.Combine(Repository.Root, "agent"), "*.cs", SearchOption.AllDirectories))
+            .Where(static path => File.ReadLines(path).Count() > 800)
+            .Select(path => Path.GetRelativePath(Repository.Root, path));
+
+        Assert.Empty(tooLong);
+    }
+
+    [GeneratedRegex(@"\]\((?<target>[^)\s]+)\)", RegexOptions.ExplicitCapture | RegexOptions.NonBacktracking)]
+    private static partial Regex Link();
+}
