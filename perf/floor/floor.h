@@ -41,7 +41,8 @@ struct port {
     uint32_t next_stream;
     uint64_t epoch;
     size_t start, end;
-    uint8_t *buffer;   // RECEIVE_BUFFER bytes, kept when the port is closed
+    uint8_t *buffer;    // RECEIVE_BUFFER bytes, kept when the port is closed
+    int output, status; // the machine's last words, for the message when the port fails
 };
 
 struct frame {

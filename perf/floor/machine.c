@@ -31,6 +31,11 @@ void setup_load(struct setup *setup, const char *directory, const char *disk_dir
                 fail_with("more than one uid and gid");
             }
             setup->uid_at[setup->uid_count++] = setup->argv_count;
+        } else if (strcmp(at, "@PID@") == 0) {
+            static char pid[UID_DIGITS];
+            snprintf(pid, sizeof pid, "%d", (int)getpid());
+            setup->argv[setup->argv_count++] = pid;
+            continue;
         }
         setup->argv[setup->argv_count++] = at;
     }
@@ -192,6 +197,8 @@ void machine_create(const struct setup *setup, struct machine *machine, unsigned
     creation->spawned = now() - start;
     port_open(&machine->control, machine->control.fd, epoch);
     port_open(&machine->bulk, machine->bulk.fd, epoch);
+    machine->control.output = machine->bulk.output = machine->output;
+    machine->control.status = machine->bulk.status = machine->status;
     machine->running = true;
 
     // The guest does not run yet: everything that it will need waits in the sockets.

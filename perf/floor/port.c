@@ -61,11 +61,23 @@ size_t put_frame(uint8_t *to, uint64_t epoch, enum frame_type type, uint32_t str
     return length + FRAME_OVERHEAD;
 }
 
+// The machine is gone or silent: what its launcher and QEMU had to say is the reason.
+static _Noreturn void lost(const struct port *port, const char *what) {
+    int error = errno;
+    char words[2][1024];
+    const int fds[] = {port->status, port->output};
+    for (int i = 0; i < 2; i++) {
+        ssize_t count = recv(fds[i], words[i], sizeof words[i] - 1, MSG_DONTWAIT);
+        words[i][count < 0 ? 0 : count] = 0;
+    }
+    fail_with("%s: %s; launcher: %s; QEMU: %s", what, strerror(error), words[0], words[1]);
+}
+
 void port_write(struct port *port, const uint8_t *bytes, size_t length) {
     while (length > 0) {
         ssize_t count = send(port->fd, bytes, length, MSG_NOSIGNAL);
         if (count < 0) {
-            fail("send to the guest");
+            lost(port, "send to the guest");
         }
         bytes += count;
         length -= (size_t)count;
@@ -81,11 +93,8 @@ static void receive(struct port *port) {
         port->start = 0;
     }
     ssize_t count = recv(port->fd, port->buffer + port->end, RECEIVE_BUFFER - port->end, 0);
-    if (count < 0) {
-        fail("receive from the guest");
-    }
-    if (count == 0) {
-        fail_with("the machine closed a port");
+    if (count <= 0) {
+        lost(port, count < 0 ? "receive from the guest" : "the machine closed a port");
     }
     port->end += (size_t)count;
 }

@@ -12,6 +12,9 @@ internal sealed partial class LauncherCommand
     /// <summary>What the floor program replaces with a uid of its own.</summary>
     private const string UidMark = "@UID@";
 
+    /// <summary>What it replaces with its own process id.</summary>
+    private const string PidMark = "@PID@";
+
     private LauncherCommand(string[] arguments, string[] roles)
     {
         Arguments = arguments;
@@ -39,6 +42,10 @@ internal sealed partial class LauncherCommand
             if (arguments[i] is "--uid" or "--gid")
             {
                 arguments[i + 1] = UidMark;
+            }
+            else if (arguments[i] == "--parent")
+            {
+                arguments[i + 1] = PidMark;
             }
 
             foreach ((int descriptor, string role) in RolesOf(arguments[i]))

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using OpenSandbox.PerfHarness.Floor;
 using OpenSandbox.PerfHarness.Measuring;
+using OpenSandbox.PerfHarness.Processes;
 using OpenSandbox.VirtioSerial;
 using OpenSandbox.Vmm;
 
@@ -25,6 +26,7 @@ internal sealed class TransferRow() : Row("P8", "file up / down, 64 MiB", ">= 0.
         Random.Shared.NextBytes(content);
         Series sink = new(Bench.Warmups), source = new(Bench.Warmups), ourSink = new(Bench.Warmups), ourSource = new(Bench.Warmups);
         Series diskUp = new(Bench.Warmups), diskDown = new(Bench.Warmups), memoryUp = new(Bench.Warmups), memoryDown = new(Bench.Warmups);
+        double sinkCpu = 0, sourceCpu = 0, diskUpCpu = 0, diskDownCpu = 0, ourSinkCpu = 0, ourSourceCpu = 0;
         int left = count;
         while (left > 0)
         {
@@ -35,14 +37,24 @@ internal sealed class TransferRow() : Row("P8", "file up / down, 64 MiB", ">= 0.
                 for (int i = 0; i < RoundsPerMachine && left > 0; i++, left--)
                 {
                     Bench.Progress($"{Id} {count - left + 1}/{count}");
+                    double floorCpu = await floor.GetCpuAsync().ConfigureAwait(false);
                     sink.Add(Rate((await floor.RequestAsync(0, "sink", content.Length, 1).ConfigureAwait(false))[0].Microseconds / 1e3));
+                    sinkCpu += -floorCpu + (floorCpu = await floor.GetCpuAsync().ConfigureAwait(false));
+                    double cpu = CpuTime.OursMilliseconds;
                     diskUp.Add(await UpAsync(sandbox, "/workspace/large", content, cancellationToken).ConfigureAwait(false));
+                    diskUpCpu += CpuTime.OursMilliseconds - cpu;
                     source.Add(Rate((await floor.RequestAsync(0, "source", 0, 1).ConfigureAwait(false))[0].Microseconds / 1e3));
+                    sourceCpu += await floor.GetCpuAsync().ConfigureAwait(false) - floorCpu;
+                    cpu = CpuTime.OursMilliseconds;
                     diskDown.Add(await DownAsync(sandbox, "/workspace/large", cancellationToken).ConfigureAwait(false));
+                    diskDownCpu += CpuTime.OursMilliseconds - cpu;
                     memoryUp.Add(await UpAsync(sandbox, "/tmp/large", content, cancellationToken).ConfigureAwait(false));
                     memoryDown.Add(await DownAsync(sandbox, "/tmp/large", cancellationToken).ConfigureAwait(false));
+                    cpu = CpuTime.OursMilliseconds;
                     ourSink.Add(await SinkAsync(sandbox, content, cancellationToken).ConfigureAwait(false));
+                    ourSinkCpu += -cpu + (cpu = CpuTime.OursMilliseconds);
                     ourSource.Add(await SourceAsync(sandbox, cancellationToken).ConfigureAwait(false));
+                    ourSourceCpu += CpuTime.OursMilliseconds - cpu;
                 }
             }
 
@@ -51,13 +63,23 @@ internal sealed class TransferRow() : Row("P8", "file up / down, 64 MiB", ">= 0.
 
         return
         [
-            Figure.Compare("up to /workspace", "MB/s", sink, diskUp, Goal, static (floor, ours) => ours >= floor * 0.85),
-            Figure.Compare("down from /workspace", "MB/s", source, diskDown, Goal, static (floor, ours) => ours >= floor * 0.85),
+            WithCpu(
+                Figure.Compare("up to /workspace", "MB/s", sink, diskUp, Goal, static (floor, ours) => ours >= floor * 0.85),
+                sinkCpu, diskUpCpu),
+            WithCpu(
+                Figure.Compare("down from /workspace", "MB/s", source, diskDown, Goal, static (floor, ours) => ours >= floor * 0.85),
+                sourceCpu, diskDownCpu),
             Figure.Compare("up to /tmp", "MB/s", sink, memoryUp),
             Figure.Compare("down from /tmp", "MB/s", source, memoryDown),
-            Figure.Compare("up to nowhere", "MB/s", sink, ourSink),
-            Figure.Compare("down from nowhere", "MB/s", source, ourSource),
+            WithCpu(Figure.Compare("up to nowhere", "MB/s", sink, ourSink), sinkCpu, ourSinkCpu),
+            WithCpu(Figure.Compare("down from nowhere", "MB/s", source, ourSource), sourceCpu, ourSourceCpu),
         ];
+
+        Figure WithCpu(Figure figure, double floorCpu, double cpu) => figure with
+        {
+            FloorCpuMilliseconds = floorCpu / count,
+            OursCpuMilliseconds = cpu / count,
+        };
     }
 
     private static double Rate(double milliseconds) => FloorFiles.TransferBytes / Megabyte / (milliseconds / 1e3);
