@@ -122,6 +122,7 @@ public sealed class SandboxHost : IAsyncDisposable
         spec.Validate(Options);
         cancellationToken.ThrowIfCancellationRequested();
         ObjectDisposedException.ThrowIf(_disposed is not null, this);
+        EnsureMemory(spec);
         if (Interlocked.Increment(ref _count) > Options.MaxSandboxes)
         {
             Interlocked.Decrement(ref _count);
@@ -177,6 +178,24 @@ public sealed class SandboxHost : IAsyncDisposable
         if (_sandboxes.TryRemove(sandbox.Id, out _))
         {
             Interlocked.Decrement(ref _count);
+        }
+    }
+
+    private void EnsureMemory(SandboxSpec spec)
+    {
+        (long total, long available) = _context.Memory.Read();
+        long wanted = (long)(spec.MemoryMib ?? Options.BaseMemoryMib) << 20;
+        if (wanted > total)
+        {
+            throw new SandboxCapacityException(
+                $"the sandbox asks for {wanted >> 20} MiB of memory and the host has {total >> 20} MiB; ask for less (SandboxSpec.MemoryMib)");
+        }
+
+        if (available < (long)Options.HostMemoryReserveMib << 20)
+        {
+            throw new SandboxCapacityException(
+                $"the host has {available >> 20} MiB of memory available, less than the {Options.HostMemoryReserveMib} MiB that are kept free; "
+                    + "end some sandboxes, or lower SandboxHostOptions.HostMemoryReserveMib");
         }
     }
 

@@ -37,6 +37,12 @@ public sealed record SandboxHostOptions
     /// <summary>How many sandboxes may exist at once, 1 to 16,384. Default: 1,024.</summary>
     public int MaxSandboxes { get; init; } = 1_024;
 
+    /// <summary>
+    /// Available memory of the host, MiB, below which no sandbox is made: sandboxes take memory only as their guests write, so that their
+    /// sizes may add up to more than there is. 0 to 1,048,576. Default: 256.
+    /// </summary>
+    public int HostMemoryReserveMib { get; init; } = 256;
+
     /// <summary>From spawn to an agent that has resumed. Default: 30 s (TCG on a busy host).</summary>
     public TimeSpan StartTimeout { get; init; } = TimeSpan.FromSeconds(30);
 
@@ -70,6 +76,7 @@ public sealed record SandboxHostOptions
         ArgumentOutOfRangeException.ThrowIfNotEqual(BaseMemoryMib % 128, 0, nameof(BaseMemoryMib));
         ArgumentOutOfRangeException.ThrowIfNotEqual(MaxMemoryMib % 128, 0, nameof(MaxMemoryMib));
         ThrowIfOutside(MaxSandboxes, 1, 16_384, nameof(MaxSandboxes));
+        ThrowIfOutside(HostMemoryReserveMib, 0, 1_048_576, nameof(HostMemoryReserveMib));
         ThrowIfOutside(FirstUid, 1_000, int.MaxValue - 65_536, nameof(FirstUid));
         foreach (TimeSpan limit in (ReadOnlySpan<TimeSpan>)[StartTimeout, GoldenBuildTimeout, KvmProbeTimeout, RequestTimeout, KillTimeout])
         {

@@ -82,6 +82,67 @@ public sealed class BadDayTests(HostFixture fixture)
         }
     }
 
+    /// <summary>The builder's QEMU is the real one; the one that should be restored dies, or never comes to life.</summary>
+    [SkippableTheory]
+    [InlineData("echo 'the disk is on fire' >&2; exit 7", "exit code 7")]
+    [InlineData("echo 'the disk is on fire' >&2; kill -SEGV $$; exit 9", "exit code 9")]
+    [InlineData("echo 'the disk is on fire' >&2; while :; do read -t 1 x <> /dev/null; done", "")]
+    public async Task Create_QemuDiesOrHangs_TellsItsLastWordsAndLeavesNothing(string script, string reason)
+    {
+        _ = fixture.Host;
+        using var state = new StateDirectory();
+        string qemu = System.IO.Path.Combine(QemuScripts, $"opensandbox-test-{Guid.NewGuid():N}");
+        await File.WriteAllTextAsync(
+            qemu,
+            $"#!/bin/bash\ncase \"$*\" in --version) echo 'QEMU emulator version 7.2.99'; exit 0;; *-kernel*) exec {HostFixture.Options.QemuPath} \"$@\";; esac\n{script}\n");
+        File.SetUnixFileMode(qemu, (UnixFileMode)0x1ED);
+        try
+        {
+            await using SandboxHost host = await SandboxHost.StartAsync(
+                state.Options with { QemuPath = qemu, Accelerator = AcceleratorChoice.Tcg, StartTimeout = TimeSpan.FromSeconds(3) });
+            Leaks before = Leaks.Now(host);
+
+            SandboxException failure = await Assert.ThrowsAnyAsync<SandboxException>(() => host.CreateAsync(new SandboxSpec { Image = null }));
+
+            if (reason.Length == 0)
+            {
+                Assert.Equal("loading the golden snapshot", Assert.IsType<SandboxTimeoutException>(failure).Phase);
+            }
+            else
+            {
+                Assert.Contains(reason, failure.Message, StringComparison.Ordinal);
+                Assert.Contains("the disk is on fire", Assert.IsType<SandboxStartException>(failure).StandardErrorTail, StringComparison.Ordinal);
+            }
+
+            Assert.Empty(host.List());
+            Leaks after = Leaks.Now(host);
+            Assert.Equal(before with { Descriptors = after.Descriptors }, after);
+            Assert.InRange(after.Descriptors, 0, before.Descriptors + 1);
+        }
+        finally
+        {
+            File.Delete(qemu);
+        }
+    }
+
+    [SkippableFact]
+    public async Task Create_HostWithoutMemory_IsRefusedBeforeAnythingStarts()
+    {
+        _ = fixture.Host;
+        Skip.If(GC.GetGCMemoryInfo().TotalAvailableMemoryBytes > 60L << 30, "the host has more memory than the test asks for");
+        using var state = new StateDirectory();
+        await using SandboxHost host = await SandboxHost.StartAsync(
+            HostFixture.Options with { MaxMemoryMib = 65_536, StateDirectory = state.Path, Accelerator = AcceleratorChoice.Tcg, HostMemoryReserveMib = 1_048_576 });
+
+        SandboxCapacityException full = await Assert.ThrowsAsync<SandboxCapacityException>(() => host.CreateAsync(new SandboxSpec { Image = null }));
+        SandboxCapacityException large = await Assert.ThrowsAsync<SandboxCapacityException>(
+            () => host.CreateAsync(new SandboxSpec { Image = null, MemoryMib = 65_536 }));
+
+        Assert.Contains("kept free", full.Message, StringComparison.Ordinal);
+        Assert.True(full.IsTransient);
+        Assert.Contains("65536 MiB of memory and the host has", large.Message, StringComparison.Ordinal);
+    }
+
     [SkippableFact]
     public async Task Start_GuestThatNeverBoots_IsGivenUpAtTheDeadline()
     {

@@ -15,6 +15,7 @@ internal sealed class VmmContext : IDisposable
         KernelPath = Path.Combine(options.AssetsDirectory, "vmlinuz");
         InitramfsPath = Path.Combine(options.AssetsDirectory, "initramfs.cpio");
         JailRoot = Path.Combine(options.RuntimeDirectory, "root");
+        Memory = new HostMemory();
         Processes = new ProcessThread();
         Uids = new UidPool(options.RuntimeDirectory, options.FirstUid, options.MaxSandboxes + 1); // one more for a golden build
         Directory.CreateDirectory(
@@ -31,6 +32,8 @@ internal sealed class VmmContext : IDisposable
 
     internal ProcessThread Processes { get; }
 
+    internal HostMemory Memory { get; }
+
     internal UidPool Uids { get; }
 
     internal string LauncherPath { get; }
@@ -42,5 +45,9 @@ internal sealed class VmmContext : IDisposable
     /// <summary>An empty directory: the launcher mounts each VM's root over it, in the VM's own mount namespace.</summary>
     internal string JailRoot { get; }
 
-    public void Dispose() => Processes.Dispose();
+    public void Dispose()
+    {
+        Processes.Dispose();
+        Memory.Dispose();
+    }
 }
