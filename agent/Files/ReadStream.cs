@@ -59,7 +59,7 @@ internal sealed class ReadStream : FileJob
                 return true;
             }
 
-            Loop.Out.AddJson(FrameType.Started, Id, new StartedReply { File = entry }, ProtocolJsonContext.Default.StartedReply);
+            // No Started: the result follows at once and says the same.
             int limit = (int)Math.Min(_length, InlineLimit);
             Span<byte> target = Loop.Out.Payload(limit)[..limit];
             int count = 0;

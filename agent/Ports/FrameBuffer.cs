@@ -1,4 +1,3 @@
-using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
 using OpenSandbox.VirtioSerial;
 
@@ -14,6 +13,7 @@ internal sealed class FrameBuffer(PortWriter writer, bool patient = false)
     private const int Overhead = ProtocolConstants.HeaderSize + ProtocolConstants.TrailerSize;
 
     private readonly byte[] _bytes = new byte[ProtocolConstants.MaxFrameSize];
+    private readonly ReplyWriter _replies = new();
     private int _used;
     private uint _tag;
 
@@ -68,11 +68,11 @@ internal sealed class FrameBuffer(PortWriter writer, bool patient = false)
     /// becomes an Error.</summary>
     internal void AddJson<T>(FrameType type, uint streamId, T message, JsonTypeInfo<T> shape)
     {
-        byte[] payload = JsonSerializer.SerializeToUtf8Bytes(message, shape);
+        ReadOnlySpan<byte> payload = _replies.Write(message, shape);
         if (payload.Length > ProtocolConstants.MaxPayloadSize)
         {
             type = FrameType.Error;
-            payload = JsonSerializer.SerializeToUtf8Bytes(
+            payload = _replies.Write(
                 AgentErrors.Make(AgentErrorCodes.LimitReached, 0, "the answer is larger than a frame"), ProtocolJsonContext.Default.AgentError);
         }
 

@@ -1,4 +1,3 @@
-using System.Text.Json;
 using OpenSandbox.VirtioSerial;
 
 namespace OpenSandbox.Agent;
@@ -24,7 +23,7 @@ internal sealed class RequestAssembler
         bool more = header.Flags == ProtocolConstants.ContinuedFlag;
         if (!known && !more)
         {
-            return Parse(payload);
+            return RequestParser.Parse(payload);
         }
 
         byte[] whole = [.. earlier ?? [], .. payload];
@@ -35,7 +34,7 @@ internal sealed class RequestAssembler
 
         if (!more)
         {
-            return Parse(whole);
+            return RequestParser.Parse(whole);
         }
 
         if (_unfinished.Count == MaxUnfinished)
@@ -45,18 +44,5 @@ internal sealed class RequestAssembler
 
         _unfinished[header.StreamId] = whole;
         return null;
-    }
-
-    private static OpenRequest Parse(ReadOnlySpan<byte> json)
-    {
-        try
-        {
-            return JsonSerializer.Deserialize(json, ProtocolJsonContext.Default.OpenRequest)
-                ?? throw GuestException.Coded(AgentErrorCodes.InvalidRequest, "request is null");
-        }
-        catch (JsonException exception)
-        {
-            throw GuestException.Coded(AgentErrorCodes.InvalidRequest, exception.Message);
-        }
     }
 }
