@@ -73,7 +73,7 @@ public static partial class HostPrerequisites
         string launcher = Path.Combine(options.AssetsDirectory, "launcher");
         string root = Path.Combine(options.RuntimeDirectory, "root");
         List<string> arguments = [launcher, "--root", root, "--keep", "2", "--attached", "--isolation", full ? "full" : "none"];
-        if (full)
+        if (Libc.GetEffectiveUserId() == 0)
         {
             // The uid of no sandbox: theirs are the first ones from here on.
             string uid = (options.FirstUid + options.MaxSandboxes + 1).ToString(CultureInfo.InvariantCulture);
@@ -125,23 +125,20 @@ public static partial class HostPrerequisites
             theirs.Dispose();
         }
 
-        using (process)
+        try
         {
-            try
-            {
-                HostProcessExit exit = await process.Exited.WaitAsync(s_programLimit, time, cancellationToken).ConfigureAwait(false);
-                await output.Ended.WaitAsync(s_programLimit, time, cancellationToken).ConfigureAwait(false);
-                return new ProgramEnd(exit.ExitCode == 0, output.Tail().Length > 0 ? output.Tail() : $"{exit}");
-            }
-            catch (TimeoutException)
-            {
-                return new ProgramEnd(false, $"it did not end within {s_programLimit.TotalSeconds} s");
-            }
-            finally
-            {
-                // The launcher takes what it started with it.
-                process.Signal(Libc.SIGTERM);
-            }
+            HostProcessExit exit = await process.Exited.WaitAsync(s_programLimit, time, cancellationToken).ConfigureAwait(false);
+            await output.Ended.WaitAsync(s_programLimit, time, cancellationToken).ConfigureAwait(false);
+            return new ProgramEnd(exit.ExitCode == 0, output.Tail().Length > 0 ? output.Tail() : $"{exit}");
+        }
+        catch (TimeoutException)
+        {
+            return new ProgramEnd(false, $"it did not end within {s_programLimit.TotalSeconds} s");
+        }
+        finally
+        {
+            // The launcher takes what it started with it.
+            process.Signal(Libc.SIGTERM);
         }
     }
 

@@ -22,11 +22,14 @@ namespace OpenSandbox.Vmm;
 /// </example>
 public sealed class Sandbox : IAsyncDisposable
 {
+    private static readonly TimeSpan s_spaceRetry = TimeSpan.FromSeconds(1);
+
     private readonly SandboxHost _host;
     private readonly VirtualMachine _vm;
     private readonly TaskCompletionSource<SandboxExit> _stopped = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource _destroy = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private readonly Task _life;
+    private readonly CancellationTokenSource _ending = new();
+    private Task _life = Task.CompletedTask;
     private SandboxExit? _exit;
     private int _state = (int)SandboxState.Running;
 
@@ -39,7 +42,6 @@ public sealed class Sandbox : IAsyncDisposable
         CreatedAt = host.Options.TimeProvider.GetUtcNow();
         Files = new SandboxFiles(this);
         Resumed = resumed;
-        _life = LiveAsync();
     }
 
     /// <summary><c>sb-</c> and eight hexadecimal digits; unique within its host.</summary>
@@ -84,9 +86,10 @@ public sealed class Sandbox : IAsyncDisposable
         {
             return await Channel.PingAsync(ReadOnlyMemory<byte>.Empty, deadline.Token).ConfigureAwait(false);
         }
-        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
+        catch (OperationCanceledException late)
         {
-            throw new SandboxTimeoutException(Id, "ping", Options.RequestTimeout);
+            cancellationToken.ThrowIfCancellationRequested();
+            throw new SandboxTimeoutException(Id, "ping", Options.RequestTimeout, late);
         }
         catch (Exception failure) when (GuestErrors.Concerns(failure))
         {
@@ -100,22 +103,31 @@ public sealed class Sandbox : IAsyncDisposable
     /// <param name="cancellationToken">Kills the command and everything it started.</param>
     /// <returns>Exit status and output; a non-zero exit code is no error.</returns>
     /// <exception cref="SandboxOperationException">The program could not be started; the sandbox is still usable.</exception>
+    /// <exception cref="SandboxTimeoutException">
+    /// The command's own timeout passed and the guest did not say so within <see cref="SandboxHostOptions.RequestTimeout"/>.
+    /// </exception>
     /// <exception cref="SandboxLostException">The sandbox is gone.</exception>
     public async Task<ExecResult> ExecAsync(
         IReadOnlyList<string> command, ExecOptions? options = null, CancellationToken cancellationToken = default)
     {
         options ??= ExecOptions.Default;
-        GuestStream stream = Open(command, options, options.StandardInput is not null);
+        GuestStream stream = await OpenAsync(command, options, options.StandardInput is not null).ConfigureAwait(false);
+
+        // The guest enforces the command's timeout. That the guest answers at all is a deadline of ours.
+        using CancellationTokenSource? deadline = options.Timeout is TimeSpan timeout
+            ? Deadlines.Start(timeout + Options.RequestTimeout, Options.TimeProvider, cancellationToken)
+            : null;
+        CancellationToken token = deadline?.Token ?? cancellationToken;
         var output = new OutputBuffer(options.MaxOutputBytes);
         var error = new OutputBuffer(options.MaxOutputBytes);
         try
         {
             Task input = options.StandardInput is ReadOnlyMemory<byte> bytes
-                ? SendInputAsync(stream, bytes, cancellationToken)
+                ? SendInputAsync(stream, bytes, token)
                 : Task.CompletedTask;
             while (true)
             {
-                using GuestData data = await stream.ReadAsync(cancellationToken).ConfigureAwait(false);
+                using GuestData data = await stream.ReadAsync(token).ConfigureAwait(false);
                 if (data.IsEnd)
                 {
                     break;
@@ -132,11 +144,16 @@ public sealed class Sandbox : IAsyncDisposable
             }
 
             ExecResultMessage result = await stream
-                .GetResultAsync(ProtocolJsonContext.Default.ExecResultMessage, cancellationToken)
+                .GetResultAsync(ProtocolJsonContext.Default.ExecResultMessage, token)
                 .ConfigureAwait(false);
             await input.ConfigureAwait(false);
             bool truncated = output.Truncated || error.Truncated;
             return new ExecResult(SandboxProcessExit.From(result), output.Take(), error.Take(), truncated);
+        }
+        catch (OperationCanceledException late) when (deadline is not null)
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            throw new SandboxTimeoutException(Id, $"running {command[0]} with a timeout", options.Timeout!.Value + Options.RequestTimeout, late);
         }
         catch (Exception failure) when (GuestErrors.Concerns(failure))
         {
@@ -160,7 +177,8 @@ public sealed class Sandbox : IAsyncDisposable
     public async Task<SandboxProcess> StartProcessAsync(
         IReadOnlyList<string> command, ExecOptions? options = null, CancellationToken cancellationToken = default)
     {
-        GuestStream stream = Open(command, options ?? ExecOptions.Default, standardInput: true);
+        options ??= ExecOptions.Default;
+        GuestStream stream = await OpenAsync(command, options, standardInput: true).ConfigureAwait(false);
         using CancellationTokenSource deadline = Deadlines.Start(Options.RequestTimeout, Options.TimeProvider, cancellationToken);
         try
         {
@@ -171,13 +189,14 @@ public sealed class Sandbox : IAsyncDisposable
                 await stream.GetResultAsync(ProtocolJsonContext.Default.ExecResultMessage, deadline.Token).ConfigureAwait(false);
             }
 
-            return new SandboxProcess(this, stream, started?.Pid ?? 0);
+            return new SandboxProcess(this, stream, started?.Pid ?? 0, options.Timeout);
         }
         catch (Exception failure)
         {
             await stream.DisposeAsync().ConfigureAwait(false);
-            if (failure is OperationCanceledException && !cancellationToken.IsCancellationRequested)
+            if (failure is OperationCanceledException)
             {
+                cancellationToken.ThrowIfCancellationRequested();
                 throw new SandboxTimeoutException(Id, $"starting {command[0]}", Options.RequestTimeout, failure);
             }
 
@@ -241,47 +260,80 @@ public sealed class Sandbox : IAsyncDisposable
         },
     };
 
-    private GuestStream Open(IReadOnlyList<string> command, ExecOptions options, bool standardInput)
+    private ValueTask<GuestStream> OpenAsync(IReadOnlyList<string> command, ExecOptions options, bool standardInput)
     {
         GuestText.ValidateArguments(command, nameof(command));
         options.Validate();
         EnsureRunning();
-        return OpenStream(DescribeExec(command, options, standardInput));
+        return OpenStreamAsync(DescribeExec(command, options, standardInput));
     }
 
     /// <summary>Opens a stream on the bulk port.</summary>
-    internal GuestStream OpenStream(OpenRequest request)
+    /// <exception cref="SandboxLostException">The sandbox is gone.</exception>
+    internal ValueTask<GuestStream> OpenStreamAsync(OpenRequest request)
     {
         try
         {
-            return Channel.OpenStream(GuestPort.Bulk, request);
+            return new ValueTask<GuestStream>(Channel.OpenStream(GuestPort.Bulk, request));
         }
         catch (Exception failure) when (failure is GuestChannelException or ObjectDisposedException)
         {
-            SandboxExit exit = Volatile.Read(ref _exit)
-                ?? new SandboxExit(SandboxExitReason.GuestMisbehaved, failure.Message, _vm.StandardErrorTail, _vm.ConsoleTail);
-            throw new SandboxLostException(Id, exit, failure);
+            return new ValueTask<GuestStream>(FailAsync(failure));
+        }
+
+        async Task<GuestStream> FailAsync(Exception failure) =>
+            throw new SandboxLostException(Id, await GetExitAsync(failure).ConfigureAwait(false), failure);
+    }
+
+    /// <summary>Why the sandbox ended, once that is known; bounded, so that no caller waits for an end that does not come.</summary>
+    internal async ValueTask<SandboxExit> GetExitAsync(Exception failure)
+    {
+        if (Volatile.Read(ref _exit) is SandboxExit known)
+        {
+            return known;
+        }
+
+        try
+        {
+            return await Stopped.WaitAsync(Options.KillTimeout + Options.KillTimeout, Options.TimeProvider).ConfigureAwait(false);
+        }
+        catch (TimeoutException)
+        {
+            return new SandboxExit(SandboxExitReason.GuestMisbehaved, failure.Message, _vm.StandardErrorTail, _vm.ConsoleTail);
         }
     }
 
+    /// <summary>Starts to follow the VM; from here on the sandbox ends with it. Called once, when the host knows the sandbox.</summary>
+    internal void Begin()
+    {
+        _life = LiveAsync(Task.Run(WatchDisksAsync));
+    }
+
     /// <summary>Follows the VM to its end, whoever ends it, and frees everything.</summary>
-    private async Task LiveAsync()
+    private async Task LiveAsync(Task watch)
     {
         await Task.WhenAny(_destroy.Task, _vm.Exited, Channel.Completion).ConfigureAwait(false);
-        SandboxExit exit;
-        if (_destroy.Task.IsCompleted)
+        SandboxExit exit = _destroy.Task.IsCompleted
+            ? new SandboxExit(SandboxExitReason.Destroyed, "its owner ended it")
+            : await FindOutWhyAsync().ConfigureAwait(false);
+
+        // The reason is known before the state says that there is one.
+        Volatile.Write(ref _exit, exit);
+        Volatile.Write(ref _state, (int)SandboxState.Stopping);
+        try
         {
-            exit = new SandboxExit(SandboxExitReason.Destroyed, "its owner ended it");
+            await _ending.CancelAsync().ConfigureAwait(false);
+            await _vm.DisposeAsync().ConfigureAwait(false);
+            await watch.ConfigureAwait(false);
         }
-        else
+        finally
         {
-            exit = await FindOutWhyAsync().ConfigureAwait(false);
+            Volatile.Write(ref _state, (int)SandboxState.Stopped);
+            _host.Forget(this);
+            _stopped.TrySetResult(exit);
+            _ending.Dispose();
         }
 
-        Volatile.Write(ref _state, (int)SandboxState.Stopping);
-        await _vm.DisposeAsync().ConfigureAwait(false);
-        Volatile.Write(ref _state, (int)SandboxState.Stopped);
-        _host.Forget(this);
         if (exit.Reason == SandboxExitReason.Destroyed)
         {
             VmmLog.SandboxEnded(_host.Logger, Id, exit.Description);
@@ -290,9 +342,6 @@ public sealed class Sandbox : IAsyncDisposable
         {
             VmmLog.SandboxLost(_host.Logger, Id, exit.Description);
         }
-
-        Volatile.Write(ref _exit, exit);
-        _stopped.TrySetResult(exit);
     }
 
     private async Task<SandboxExit> FindOutWhyAsync() =>
@@ -301,4 +350,35 @@ public sealed class Sandbox : IAsyncDisposable
             Channel.Failure?.Message ?? "its channel was closed",
             _vm.StandardErrorTail,
             _vm.ConsoleTail);
+
+    /// <summary>
+    /// Continues a guest that QEMU stopped because the host's disk is full. Nothing is lost: the write that failed is made again. There is
+    /// no event for space that has become free, so it is tried again after a while; a write that fails again is the next event.
+    /// </summary>
+    private async Task WatchDisksAsync()
+    {
+        CancellationToken ending = _ending.Token;
+        try
+        {
+            QmpClient qmp = await _vm.GetQmpAsync().WaitAsync(ending).ConfigureAwait(false);
+            using QmpEventSubscription errors = qmp.Subscribe("BLOCK_IO_ERROR");
+            while (true)
+            {
+                QmpEvent error = await errors.ReadAsync(ending).ConfigureAwait(false);
+                if (error.Data.ValueKind == System.Text.Json.JsonValueKind.Object
+                    && error.Data.TryGetProperty("nospace", out System.Text.Json.JsonElement full)
+                    && full.ValueKind == System.Text.Json.JsonValueKind.True)
+                {
+                    VmmLog.HostDiskFull(_host.Logger, Id);
+                    await Task.Delay(s_spaceRetry, Options.TimeProvider, ending).ConfigureAwait(false);
+                    await qmp.ContinueAsync(ending).ConfigureAwait(false);
+                }
+            }
+        }
+        catch (Exception ended) when (ended is OperationCanceledException or QmpException or ObjectDisposedException)
+        {
+            // The VM has ended, or its monitor has: who follows its life finds out why.
+            VmmLog.MonitorFailed(_host.Logger, Id, ended);
+        }
+    }
 }

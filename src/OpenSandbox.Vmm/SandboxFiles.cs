@@ -28,7 +28,7 @@ public sealed class SandboxFiles
     public async Task WriteAsync(
         string path, ReadOnlyMemory<byte> content, FileWriteOptions? options = null, CancellationToken cancellationToken = default)
     {
-        GuestStream stream = OpenWrite(path, options);
+        GuestStream stream = await OpenWriteAsync(path, options).ConfigureAwait(false);
         try
         {
             if (content.IsEmpty || await stream.WriteAsync(content, cancellationToken).ConfigureAwait(false))
@@ -58,7 +58,7 @@ public sealed class SandboxFiles
         string path, Stream content, FileWriteOptions? options = null, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(content);
-        GuestStream stream = OpenWrite(path, options);
+        GuestStream stream = await OpenWriteAsync(path, options).ConfigureAwait(false);
         byte[] buffer = ArrayPool<byte>.Shared.Rent(CopySize);
         try
         {
@@ -109,7 +109,7 @@ public sealed class SandboxFiles
     {
         ArgumentOutOfRangeException.ThrowIfNegative(maxBytes);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(maxBytes, ExecOptions.OutputLimit);
-        GuestStream stream = OpenRead(path, null, null);
+        GuestStream stream = await OpenReadAsync(path, null, null).ConfigureAwait(false);
         var content = new OutputBuffer(maxBytes);
         try
         {
@@ -163,7 +163,7 @@ public sealed class SandboxFiles
         ArgumentNullException.ThrowIfNull(destination);
         ArgumentOutOfRangeException.ThrowIfNegative(offset);
         ArgumentOutOfRangeException.ThrowIfNegative(length ?? 0, nameof(length));
-        GuestStream stream = OpenRead(path, offset == 0 ? null : offset, length);
+        GuestStream stream = await OpenReadAsync(path, offset == 0 ? null : offset, length).ConfigureAwait(false);
         long total = 0;
         try
         {
@@ -261,10 +261,12 @@ public sealed class SandboxFiles
         ArgumentOutOfRangeException.ThrowIfGreaterThan(depth, 64);
         GuestText.ValidatePath(path, nameof(path));
         _sandbox.EnsureRunning();
-        GuestStream stream = _sandbox.OpenStream(
-            new OpenRequest { Op = Operations.List, File = new FileRequest { Path = path, Depth = depth } });
+        GuestStream stream = await _sandbox
+            .OpenStreamAsync(new OpenRequest { Op = Operations.List, File = new FileRequest { Path = path, Depth = depth } })
+            .ConfigureAwait(false);
         await using ConfiguredAsyncDisposable streamEnd = stream.ConfigureAwait(false);
         var lines = new LineSplitter(MaxEntryBytes);
+        int total = 0;
         while (true)
         {
             List<SandboxFile> entries = [];
@@ -275,12 +277,19 @@ public sealed class SandboxFiles
                 end = data.IsEnd;
                 if (end)
                 {
-                    await stream.GetResultAsync(ProtocolJsonContext.Default.ListResult, cancellationToken).ConfigureAwait(false);
+                    ListResult result = await stream
+                        .GetResultAsync(ProtocolJsonContext.Default.ListResult, cancellationToken)
+                        .ConfigureAwait(false);
+                    if (lines.HasRest || result.Count != total)
+                    {
+                        throw new InvalidDataException($"{total} entries came, the guest counted {result.Count}");
+                    }
                 }
                 else
                 {
                     lines.Add(data.Bytes.Span, line => entries.Add(SandboxFile.From(
                         JsonSerializer.Deserialize(line, ProtocolJsonContext.Default.FileEntry) ?? throw new JsonException("an entry is null"))));
+                    total += entries.Count;
                 }
             }
             catch (Exception malformed) when (malformed is JsonException or InvalidDataException)
@@ -318,23 +327,23 @@ public sealed class SandboxFiles
     private FileEntry Require(FileResult result, string path) => result.File ?? throw new SandboxOperationException(
         SandboxErrorCode.OperationFailed, _sandbox.Id, 0, $"sandbox {_sandbox.Id}: the guest did not describe {path}");
 
-    private GuestStream OpenWrite(string path, FileWriteOptions? options)
+    private ValueTask<GuestStream> OpenWriteAsync(string path, FileWriteOptions? options)
     {
         options ??= FileWriteOptions.Default;
         GuestText.ValidatePath(path, nameof(path));
         _sandbox.EnsureRunning();
-        return _sandbox.OpenStream(new OpenRequest
+        return _sandbox.OpenStreamAsync(new OpenRequest
         {
             Op = Operations.Write,
             File = new FileRequest { Path = path, Mode = CheckMode(options.Mode), User = options.User, Recursive = options.CreateParents },
         });
     }
 
-    private GuestStream OpenRead(string path, long? offset, long? length)
+    private ValueTask<GuestStream> OpenReadAsync(string path, long? offset, long? length)
     {
         GuestText.ValidatePath(path, nameof(path));
         _sandbox.EnsureRunning();
-        return _sandbox.OpenStream(
+        return _sandbox.OpenStreamAsync(
             new OpenRequest { Op = Operations.Read, File = new FileRequest { Path = path, Offset = offset, Length = length } });
     }
 
@@ -344,13 +353,14 @@ public sealed class SandboxFiles
         _sandbox.EnsureRunning();
         using CancellationTokenSource deadline = Deadlines.Start(
             _sandbox.Options.RequestTimeout, _sandbox.Options.TimeProvider, cancellationToken);
-        GuestStream stream = _sandbox.OpenStream(new OpenRequest { Op = operation, File = request });
+        GuestStream stream = await _sandbox.OpenStreamAsync(new OpenRequest { Op = operation, File = request }).ConfigureAwait(false);
         try
         {
             return await stream.GetResultAsync(ProtocolJsonContext.Default.FileResult, deadline.Token).ConfigureAwait(false);
         }
-        catch (OperationCanceledException late) when (!cancellationToken.IsCancellationRequested)
+        catch (OperationCanceledException late)
         {
+            cancellationToken.ThrowIfCancellationRequested();
             throw new SandboxTimeoutException(_sandbox.Id, $"{what} {request.Path}", _sandbox.Options.RequestTimeout, late);
         }
         catch (Exception failure) when (GuestErrors.Concerns(failure))

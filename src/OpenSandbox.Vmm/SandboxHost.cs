@@ -1,5 +1,4 @@
 using System.Collections.Concurrent;
-using System.Diagnostics;
 using System.Security.Cryptography;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -31,7 +30,9 @@ public sealed class SandboxHost : IAsyncDisposable
     private readonly ConcurrentDictionary<string, Sandbox> _sandboxes = new(StringComparer.Ordinal);
     private readonly CancellationTokenSource _closing = new();
     private readonly Lock _gate = new();
-    private int _count;
+    private readonly HashSet<string> _ids = new(StringComparer.Ordinal);
+    private readonly TaskCompletionSource _noneCreating = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private int _creating;
     private Task? _disposed;
 
     private SandboxHost(VmmContext context, GoldenImage golden, string acceleratorReason)
@@ -78,12 +79,13 @@ public sealed class SandboxHost : IAsyncDisposable
         options.Validate();
         long started = options.TimeProvider.GetTimestamp();
         VmmContext? context = null;
+        GoldenImage? golden = null;
         try
         {
             Directory.CreateDirectory(options.StateDirectory);
             context = new VmmContext(options, loggers ?? NullLoggerFactory.Instance);
             QemuFacts qemu = await QemuProbe.RunAsync(context, cancellationToken).ConfigureAwait(false);
-            (GoldenImage golden, string reason) = await GoldenSelector.GetAsync(context, qemu, cancellationToken).ConfigureAwait(false);
+            (golden, string reason) = await GoldenSelector.GetAsync(context, qemu, cancellationToken).ConfigureAwait(false);
             var host = new SandboxHost(context, golden, reason);
             VmmLog.HostStarted(
                 context.Logger,
@@ -92,6 +94,7 @@ public sealed class SandboxHost : IAsyncDisposable
                 golden.Key,
                 (long)options.TimeProvider.GetElapsedTime(started).TotalMilliseconds);
             context = null;
+            golden = null;
             return host;
         }
         catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
@@ -104,6 +107,7 @@ public sealed class SandboxHost : IAsyncDisposable
         }
         finally
         {
+            golden?.Close();
             context?.Dispose();
         }
     }
@@ -121,32 +125,23 @@ public sealed class SandboxHost : IAsyncDisposable
         spec ??= new SandboxSpec();
         spec.Validate(Options);
         cancellationToken.ThrowIfCancellationRequested();
-        ObjectDisposedException.ThrowIf(_disposed is not null, this);
         EnsureMemory(spec);
-        if (Interlocked.Increment(ref _count) > Options.MaxSandboxes)
-        {
-            Interlocked.Decrement(ref _count);
-            throw new SandboxCapacityException(
-                $"{Options.MaxSandboxes} sandboxes exist already; end some, or raise SandboxHostOptions.MaxSandboxes");
-        }
-
-        string id = NewId();
+        string id = Reserve();
+        Sandbox? sandbox = null;
         try
         {
             long started = Options.TimeProvider.GetTimestamp();
-            Sandbox sandbox = await StartAsync(id, spec, cancellationToken).ConfigureAwait(false);
+            sandbox = await StartAsync(id, spec, cancellationToken).ConfigureAwait(false);
             VmmLog.SandboxStarted(Logger, id, (long)Options.TimeProvider.GetElapsedTime(started).TotalMilliseconds);
             return sandbox;
         }
         catch (IOException failure)
         {
-            Interlocked.Decrement(ref _count);
             throw new SandboxStartException(id, "preparing the sandbox", failure.Message, "", failure);
         }
-        catch
+        finally
         {
-            Interlocked.Decrement(ref _count);
-            throw;
+            Release(sandbox is null ? id : null);
         }
     }
 
@@ -167,7 +162,15 @@ public sealed class SandboxHost : IAsyncDisposable
     {
         lock (_gate)
         {
-            _disposed ??= CloseAsync();
+            if (_disposed is null)
+            {
+                if (_creating == 0)
+                {
+                    _noneCreating.TrySetResult();
+                }
+
+                _disposed = CloseAsync();
+            }
         }
 
         return new ValueTask(_disposed);
@@ -175,9 +178,53 @@ public sealed class SandboxHost : IAsyncDisposable
 
     internal void Forget(Sandbox sandbox)
     {
-        if (_sandboxes.TryRemove(sandbox.Id, out _))
+        lock (_gate)
         {
-            Interlocked.Decrement(ref _count);
+            if (_sandboxes.TryRemove(KeyValuePair.Create(sandbox.Id, sandbox)))
+            {
+                _ids.Remove(sandbox.Id);
+            }
+        }
+    }
+
+    /// <summary>Takes a place and an id for a sandbox that is going to be made.</summary>
+    private string Reserve()
+    {
+        lock (_gate)
+        {
+            ObjectDisposedException.ThrowIf(_disposed is not null, this);
+            if (_ids.Count >= Options.MaxSandboxes)
+            {
+                throw new SandboxCapacityException(
+                    $"{Options.MaxSandboxes} sandboxes exist already; end some, or raise SandboxHostOptions.MaxSandboxes");
+            }
+
+            string id;
+            do
+            {
+                id = NewId();
+            }
+            while (!_ids.Add(id));
+
+            _creating++;
+            return id;
+        }
+    }
+
+    /// <summary>A creation has ended, and with it the id's if it failed.</summary>
+    private void Release(string? failedId)
+    {
+        lock (_gate)
+        {
+            if (failedId is not null)
+            {
+                _ids.Remove(failedId);
+            }
+
+            if (--_creating == 0 && _disposed is not null)
+            {
+                _noneCreating.TrySetResult();
+            }
         }
     }
 
@@ -209,8 +256,9 @@ public sealed class SandboxHost : IAsyncDisposable
     private async Task CloseAsync()
     {
         await _closing.CancelAsync().ConfigureAwait(false);
+        await _noneCreating.Task.ConfigureAwait(false);
         await Task.WhenAll(_sandboxes.Values.Select(static sandbox => sandbox.DisposeAsync().AsTask())).ConfigureAwait(false);
-        _golden.Dispose();
+        _golden.Close();
         _context.Dispose();
         _closing.Dispose();
     }
@@ -240,10 +288,11 @@ public sealed class SandboxHost : IAsyncDisposable
             (descriptors, channels) => QemuCommandLine.ForRestore(
                 Options.QemuPath, shape, channels, descriptors.Add(state), files.DescribeRootfs(descriptors), files.DescribeWorkspace(descriptors))))
             .ConfigureAwait(false);
+        Task plugged = Task.CompletedTask;
         try
         {
             long plug = PluggedBytes(spec, shape);
-            Task plugged = plug == 0 ? Task.CompletedTask : PlugAsync(vm, plug, either.Token);
+            plugged = plug == 0 ? Task.CompletedTask : PlugAsync(vm, plug, either.Token);
 
             phase = "loading the golden snapshot";
             await vm.Channel.WaitForHelloAsync(either.Token).ConfigureAwait(false);
@@ -259,6 +308,7 @@ public sealed class SandboxHost : IAsyncDisposable
             bool late = deadline.IsCancellationRequested;
             SandboxExit? exit = failure is OperationCanceledException ? null : await vm.TryDescribeExitAsync().ConfigureAwait(false);
             await vm.DisposeAsync().ConfigureAwait(false);
+            await plugged.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             cancellationToken.ThrowIfCancellationRequested();
             ObjectDisposedException.ThrowIf(_closing.IsCancellationRequested, this);
             if (exit is not null)
@@ -281,8 +331,8 @@ public sealed class SandboxHost : IAsyncDisposable
         {
             ObjectDisposedException.ThrowIf(_disposed is not null, this);
             var sandbox = new Sandbox(this, id, spec, vm, resumed);
-            bool added = _sandboxes.TryAdd(id, sandbox);
-            Debug.Assert(added, "sandbox ids are unique");
+            _sandboxes[id] = sandbox;
+            sandbox.Begin();
             return sandbox;
         }
     }

@@ -58,8 +58,12 @@ public sealed record SandboxHostOptions
     /// <summary>In which a killed VM must be gone. Default: 10 s.</summary>
     public TimeSpan KillTimeout { get; init; } = TimeSpan.FromSeconds(10);
 
-    /// <summary>First uid that sandboxes run under with full isolation; the one at slot n gets this plus n. Default: 200,000.</summary>
-    public int FirstUid { get; init; } = 200_000;
+    /// <summary>
+    /// First uid that sandboxes run under; the one at slot n gets this plus n. Hosts on one machine share the range through
+    /// <see cref="RuntimeDirectory"/>: those with different ones need different ranges. Default: 1,900,000,000, above what Debian gives to
+    /// users' namespaces (up to 600,100,000) and systemd to containers (up to 1,879,048,191).
+    /// </summary>
+    public int FirstUid { get; init; } = 1_900_000_000;
 
     /// <summary>Clock and timers. Default: the system's.</summary>
     public TimeProvider TimeProvider { get; init; } = TimeProvider.System;

@@ -11,9 +11,13 @@ public sealed class SandboxProcess : IAsyncDisposable
 {
     private readonly Sandbox _sandbox;
     private readonly GuestStream _stream;
+    private readonly TimeSpan? _timeout;
+    private readonly long _started;
 
-    internal SandboxProcess(Sandbox sandbox, GuestStream stream, int pid)
+    internal SandboxProcess(Sandbox sandbox, GuestStream stream, int pid, TimeSpan? timeout)
     {
+        _timeout = timeout;
+        _started = sandbox.Options.TimeProvider.GetTimestamp();
         _sandbox = sandbox;
         _stream = stream;
         Pid = pid;
@@ -95,11 +99,22 @@ public sealed class SandboxProcess : IAsyncDisposable
     /// <exception cref="SandboxLostException">The sandbox is gone.</exception>
     public async Task<SandboxProcessExit> WaitForExitAsync(CancellationToken cancellationToken = default)
     {
+        // The guest enforces the command's timeout. That the guest answers at all is a deadline of ours.
+        TimeSpan limit = (_timeout ?? TimeSpan.Zero) + _sandbox.Options.RequestTimeout;
+        TimeSpan left = limit - _sandbox.Options.TimeProvider.GetElapsedTime(_started);
+        using CancellationTokenSource? deadline = _timeout is null
+            ? null
+            : Deadlines.Start(left > TimeSpan.Zero ? left : TimeSpan.FromMilliseconds(1), _sandbox.Options.TimeProvider, cancellationToken);
         try
         {
             return SandboxProcessExit.From(await _stream
-                .GetResultAsync(ProtocolJsonContext.Default.ExecResultMessage, cancellationToken)
+                .GetResultAsync(ProtocolJsonContext.Default.ExecResultMessage, deadline?.Token ?? cancellationToken)
                 .ConfigureAwait(false));
+        }
+        catch (OperationCanceledException late) when (deadline is not null)
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            throw new SandboxTimeoutException(_sandbox.Id, "waiting for a command with a timeout", limit, late);
         }
         catch (Exception failure) when (GuestErrors.Concerns(failure))
         {

@@ -22,6 +22,10 @@ public sealed record SandboxProcessExit(
         message.TimedOut,
         message.OutOfMemory,
         message.OutputCut,
-        TimeSpan.FromMicroseconds(message.WallMicroseconds),
-        message.CpuMicroseconds is long cpu ? TimeSpan.FromMicroseconds(cpu) : null);
+        ToTime(message.WallMicroseconds),
+        message.CpuMicroseconds is long cpu ? ToTime(cpu) : null);
+
+    /// <summary>A duration as the guest tells it: whatever it says, it becomes one.</summary>
+    private static TimeSpan ToTime(long microseconds) =>
+        TimeSpan.FromTicks(Math.Clamp(microseconds, 0, TimeSpan.MaxValue.Ticks / TimeSpan.TicksPerMicrosecond) * TimeSpan.TicksPerMicrosecond);
 }

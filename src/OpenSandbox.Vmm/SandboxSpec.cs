@@ -58,6 +58,7 @@ public sealed record SandboxSpec
             throw new ArgumentException($"host name '{Hostname}': 1 to 63 letters, digits and hyphens", nameof(Hostname));
         }
 
+        ArgumentNullException.ThrowIfNull(EnvironmentVariables);
         GuestText.ValidateEnvironment(EnvironmentVariables);
     }
 }

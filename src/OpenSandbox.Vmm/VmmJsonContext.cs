@@ -8,7 +8,8 @@ namespace OpenSandbox.Vmm;
 
 /// <summary>Source-generated JSON of everything that this library keeps on disk.</summary>
 [JsonSourceGenerationOptions(
-    JsonSerializerDefaults.General, PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, WriteIndented = true, MaxDepth = 16)]
+    JsonSerializerDefaults.General, PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, WriteIndented = true, MaxDepth = 16,
+    RespectNullableAnnotations = true)]
 [JsonSerializable(typeof(GoldenIdentity))]
 [JsonSerializable(typeof(GoldenManifest))]
 [JsonSerializable(typeof(ImageManifest))]

@@ -41,6 +41,9 @@ internal static partial class VmmLog
     [LoggerMessage(4012, LogLevel.Information, "Building a golden snapshot under {Accelerator}; this happens once")]
     internal static partial void GoldenBuilding(ILogger logger, string accelerator);
 
+    [LoggerMessage(4014, LogLevel.Warning, "Image reference {Path} cannot be read; no image is removed while that is so")]
+    internal static partial void ReferenceUnreadable(ILogger logger, string path);
+
     [LoggerMessage(4013, LogLevel.Warning, "A left-over of an earlier run could not be removed: {Path}")]
     internal static partial void SweepFailed(ILogger logger, string path, Exception failure);
 }

@@ -55,10 +55,17 @@ static void limit(int resource, const char *name, rlim_t value) {
     }
 }
 
+// QEMU has a thread per vCPU, up to 64 for disk requests and a few more; the supervisor has one.
+#define MAX_THREADS 256
+
 void privileges_limit_resources(const struct options *options) {
     limit(RLIMIT_CORE, "core", 0);
     limit(RLIMIT_NOFILE, "nofile", options->nofile);
     limit(RLIMIT_MEMLOCK, "memlock", 0);
+    if (geteuid() == 0) {
+        // The uid is this VM's alone, so the count is exact: a taken-over QEMU cannot use up the host's process numbers.
+        limit(RLIMIT_NPROC, "nproc", MAX_THREADS);
+    }
     if (options->limit_file_size) {
         limit(RLIMIT_FSIZE, "fsize", options->file_size);
     }

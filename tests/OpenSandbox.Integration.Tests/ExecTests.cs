@@ -279,6 +279,34 @@ public sealed class ExecTests(HostFixture fixture) : IAsyncLifetime
     }
 
     [SkippableFact]
+    public async Task Process_DisposedWhileItIsRead_EndsTheRead()
+    {
+        _ = fixture.HostWithImage;
+        SandboxProcess process = await Sandbox.StartProcessAsync(["sleep", "1000"], cancellationToken: Deadline());
+        Task<SandboxOutput> reading = process.ReadAsync(new byte[10], Deadline()).AsTask();
+
+        await process.DisposeAsync();
+
+        Exception? failure = await Record.ExceptionAsync(() => reading.WaitAsync(TimeSpan.FromSeconds(10)));
+        Assert.True(failure is null or ObjectDisposedException or SandboxOperationException, $"{failure}");
+        await Assert.ThrowsAnyAsync<ObjectDisposedException>(async () => await process.ReadAsync(new byte[10], Deadline()));
+        await Sandbox.PingAsync(Deadline());
+    }
+
+    [SkippableFact]
+    public async Task Timeout_OfACommandAndOfTheCaller_AreToldApart()
+    {
+        _ = fixture.HostWithImage;
+        using var cancel = new CancellationTokenSource(TimeSpan.FromMilliseconds(300));
+
+        OperationCanceledException cancelled = await Assert.ThrowsAnyAsync<OperationCanceledException>(
+            () => Sandbox.ExecAsync(["sleep", "1000"], new ExecOptions { Timeout = TimeSpan.FromMinutes(1) }, cancel.Token));
+
+        Assert.Equal(cancel.Token, cancelled.CancellationToken);
+        Assert.True((await Sandbox.ExecAsync(["sleep", "1000"], new ExecOptions { Timeout = TimeSpan.FromMilliseconds(300) }, Deadline())).Exit.TimedOut);
+    }
+
+    [SkippableFact]
     public async Task Exec_100AtOnce_AllAreRight()
     {
         _ = fixture.HostWithImage;

@@ -205,6 +205,21 @@ public sealed class FilesTests(HostFixture fixture) : IAsyncLifetime
         Assert.Equal("ok\n", (await Sandbox.ExecAsync(["echo", "ok"], cancellationToken: ExecTests.Deadline())).StandardOutput);
     }
 
+    [SkippableFact]
+    public async Task Transfer_CallersStreamIsDisposed_FailsAndLeavesTheSandboxUsable()
+    {
+        _ = fixture.HostWithImage;
+        await Files.WriteAsync("/tmp/some", new byte[3_000_000], cancellationToken: ExecTests.Deadline());
+        var gone = new MemoryStream();
+        await gone.DisposeAsync();
+
+        await Assert.ThrowsAsync<ObjectDisposedException>(() => Files.ReadAsync("/tmp/some", gone).WaitAsync(TimeSpan.FromSeconds(20)));
+        await Assert.ThrowsAsync<ObjectDisposedException>(() => Files.WriteAsync("/tmp/other", gone).WaitAsync(TimeSpan.FromSeconds(20)));
+
+        Assert.Equal(3_000_000, (await Files.StatAsync("/tmp/some", ExecTests.Deadline())).Size);
+        Assert.False(await Files.ExistsAsync("/tmp/other", ExecTests.Deadline()));
+    }
+
     [SkippableTheory]
     [InlineData("relative")]
     [InlineData("")]

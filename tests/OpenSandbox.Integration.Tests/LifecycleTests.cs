@@ -185,6 +185,81 @@ public sealed class LifecycleTests(HostFixture fixture)
         await Assert.ThrowsAnyAsync<SandboxException>(() => sandbox.Files.StatAsync("/"));
     }
 
+    [SkippableFact]
+    public async Task HostDispose_DuringCreates_EndsThemAllAndItself()
+    {
+        _ = fixture.Host;
+        for (int round = 0; round < 5; round++)
+        {
+            SandboxHost host = await SandboxHost.StartAsync(HostFixture.Options);
+            int children = Leaks.CountDescendants(Environment.ProcessId);
+            Task<Sandbox>[] creates = [.. Enumerable.Range(0, 4).Select(_ => host.CreateAsync(new SandboxSpec { Image = null }))];
+            Task closing = host.DisposeAsync().AsTask();
+
+            await closing.WaitAsync(TimeSpan.FromSeconds(30));
+
+            foreach (Task<Sandbox> create in creates)
+            {
+                Assert.True(create.IsCompleted, "a create outlived its host");
+                Exception? failure = await Record.ExceptionAsync(() => create);
+                Assert.True(failure is null or ObjectDisposedException or SandboxException, $"{failure}");
+            }
+
+            Assert.InRange(Leaks.CountDescendants(Environment.ProcessId), 0, children);
+            await Assert.ThrowsAsync<ObjectDisposedException>(() => host.CreateAsync(new SandboxSpec { Image = null }));
+        }
+    }
+
+    [SkippableFact]
+    public async Task IsolationNone_AsRoot_StillDropsItsUid()
+    {
+        _ = fixture.Host;
+        await using SandboxHost host = await SandboxHost.StartAsync(HostFixture.Options with { Isolation = IsolationLevel.None });
+        await using Sandbox sandbox = await host.CreateAsync(new SandboxSpec { Image = null });
+        int pid = await sandbox.Machine.GetQemuPidAsync(ExecTests.Deadline());
+
+        Assert.Equal(0, (await sandbox.ExecAsync(["/bin/true"], cancellationToken: ExecTests.Deadline())).ExitCode);
+        string status = await File.ReadAllTextAsync($"/proc/{pid}/status");
+        Assert.DoesNotContain("Uid:\t0\t", status, StringComparison.Ordinal);
+        Assert.Contains("Seccomp:\t2", status, StringComparison.Ordinal);
+    }
+
+    /// <summary>A host disk that is full stops the guest, and nothing is lost: it goes on when there is room.</summary>
+    [SkippableFact]
+    public async Task HostDiskFull_GuestWaitsAndGoesOn()
+    {
+        Skip.IfNot(Environment.IsPrivilegedProcess, "mounting a small tmpfs needs root");
+        SandboxHost shared = fixture.HostWithImage;
+        string disks = Path.Combine(HostFixture.Options.StateDirectory, "disks");
+        await Mount("-t", "tmpfs", "-o", "size=64m", "tmpfs", disks);
+        try
+        {
+            await using Sandbox sandbox = await shared.CreateAsync();
+            Task<ExecResult> writing = sandbox.ExecAsync(
+                ["sh", "-c", "head -c 150000000 /dev/urandom > /workspace/big && sync && sha256sum < /workspace/big && echo 3 | sudo tee /proc/sys/vm/drop_caches && sha256sum < /workspace/big"],
+                cancellationToken: ExecTests.Deadline(180));
+            await ExecTests.UntilAsync(() => Task.FromResult(fixture.Log.Entries.Any(entry => entry.EventId == 4011 && entry.Message.Contains(sandbox.Id, StringComparison.Ordinal))));
+            Assert.False(writing.IsCompleted);
+
+            await Mount("-o", "remount,size=512m", disks);
+
+            string[] lines = (await writing).EnsureSuccess().StandardOutput.Split('\n', StringSplitOptions.RemoveEmptyEntries);
+            Assert.Equal(lines[0], lines[2]);
+        }
+        finally
+        {
+            using var unmount = System.Diagnostics.Process.Start("umount", ["-l", disks]);
+            await unmount.WaitForExitAsync(ExecTests.Deadline(20));
+        }
+
+        static async Task Mount(params string[] arguments)
+        {
+            using var mount = System.Diagnostics.Process.Start("mount", arguments);
+            await mount.WaitForExitAsync(ExecTests.Deadline(20));
+            Assert.Equal(0, mount.ExitCode);
+        }
+    }
+
     private static async Task OneAsync(SandboxHost host, int number)
     {
         await using Sandbox sandbox = await host.CreateAsync(cancellationToken: ExecTests.Deadline());

@@ -34,7 +34,7 @@ public sealed class GoldenStoreTests
         using var directory = new TemporaryDirectory();
         Save(directory);
 
-        using GoldenImage image = Load(directory, s_identity);
+        GoldenImage image = Load(directory, s_identity);
 
         Assert.True(image.Ram.IsSealed);
         using SafeFileHandle first = image.OpenDeviceState();
@@ -42,6 +42,7 @@ public sealed class GoldenStoreTests
         byte[] bytes = new byte[16];
         Assert.Equal(16, RandomAccess.Read(first, bytes, 0));
         Assert.Equal(16, RandomAccess.Read(second, bytes, 0));
+        image.Close();
     }
 
     [Fact]
@@ -153,7 +154,7 @@ public sealed class GoldenStoreTests
             """;
         File.WriteAllText(directory.File("manifest.json"), written);
 
-        Load(directory, s_identity).Dispose();
+        Load(directory, s_identity).Close();
     }
 
     private static GoldenImage Load(TemporaryDirectory directory, GoldenIdentity identity) =>

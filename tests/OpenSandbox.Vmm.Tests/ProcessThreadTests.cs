@@ -17,10 +17,7 @@ public sealed class ProcessThreadTests
     {
         using var thread = new ProcessThread();
         (HostProcess process, _) = await StartShellAsync(thread, script);
-        using (process)
-        {
-            Assert.Equal(new HostProcessExit(exitCode, signal), await process.Exited.WaitAsync(s_limit));
-        }
+        Assert.Equal(new HostProcessExit(exitCode, signal), await process.Exited.WaitAsync(s_limit));
     }
 
     [Fact]
@@ -30,10 +27,7 @@ public sealed class ProcessThreadTests
         HostProcessExit[] exits = await Task.WhenAll(Enumerable.Range(0, 50).Select(async i =>
         {
             (HostProcess process, _) = await StartShellAsync(thread, $"exit {i}");
-            using (process)
-            {
-                return await process.Exited.WaitAsync(s_limit);
-            }
+            return await process.Exited.WaitAsync(s_limit);
         }));
 
         Assert.Equal(Enumerable.Range(0, 50), exits.Select(static exit => exit.ExitCode!.Value));
@@ -47,10 +41,7 @@ public sealed class ProcessThreadTests
         await File.WriteAllTextAsync(directory.File("three"), "content of three");
         using SafeFileHandle three = File.OpenHandle(directory.File("three"));
         (HostProcess process, string output) = await StartShellAsync(thread, "cat <&3; echo; env | grep -v ^_= | sort; cat /proc/self/stat | cut -d' ' -f1 >/dev/null; ls /proc/self/fd | tr '\\n' ' '", three);
-        using (process)
-        {
-            await process.Exited.WaitAsync(s_limit);
-        }
+        await process.Exited.WaitAsync(s_limit);
 
         Assert.StartsWith("content of three\n", output, StringComparison.Ordinal);
         Assert.DoesNotContain("HOME=", output, StringComparison.Ordinal);
@@ -76,8 +67,6 @@ public sealed class ProcessThreadTests
         await process.Exited.WaitAsync(s_limit);
 
         process.Signal(9);
-        process.Dispose();
-        process.Signal(9);
     }
 
     [Fact]
@@ -94,10 +83,7 @@ public sealed class ProcessThreadTests
         }
 
         theirs.Dispose();
-        using (process)
-        {
-            await output.Ended.WaitAsync(s_limit);
-        }
+        await output.Ended.WaitAsync(s_limit);
 
         string tail = output.Tail();
         Assert.EndsWith("line 19999\nthe .[31mend", tail, StringComparison.Ordinal);

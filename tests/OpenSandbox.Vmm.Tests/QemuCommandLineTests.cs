@@ -35,7 +35,7 @@ public sealed class QemuCommandLineTests
 
         Assert.Equal(
             tcg,
-            kvm.Select(static argument => argument == "host" ? "max,-erms,-fsrm" : argument.Replace("accel=kvm", "accel=tcg", StringComparison.Ordinal)));
+            kvm.Select(static argument => argument == "host" ? "max,-erms,-fsrm" : argument == "kvm" ? "tcg,thread=multi,tb-size=256" : argument));
     }
 
     [Fact]

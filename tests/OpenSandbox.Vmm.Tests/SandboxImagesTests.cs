@@ -75,6 +75,7 @@ public sealed class SandboxImagesTests
         SandboxImages images = Open(directory);
         SandboxImage image = await images.ImportAsync("name", WriteExt4Like(directory, seed: 2));
         string path = Path.Combine(directory.Path, "images", image.Digest, "rootfs.raw");
+        File.SetUnixFileMode(path, UnixFileMode.UserRead | UnixFileMode.UserWrite);
         using (FileStream file = File.OpenWrite(path))
         {
             file.SetLength(image.VirtualBytes - 1);
@@ -83,6 +84,27 @@ public sealed class SandboxImagesTests
         SandboxImageException failure = Assert.Throws<SandboxImageException>(() => images.OpenRootfs("name", image.VirtualBytes));
 
         Assert.Contains("Import it anew", failure.Message, StringComparison.Ordinal);
+        SandboxImage again = await images.ImportAsync("name", WriteExt4Like(directory, seed: 2));
+        Assert.Equal(image.Digest, again.Digest);
+        images.OpenRootfs("name", image.VirtualBytes).Dispose();
+    }
+
+    [Fact]
+    public async Task RemoveAsync_WhileAReferenceIsUnreadable_KeepsEveryImage()
+    {
+        using var directory = new TemporaryDirectory();
+        SandboxImages images = Open(directory);
+        SandboxImage kept = await images.ImportAsync("kept", WriteExt4Like(directory, seed: 3));
+        await images.ImportAsync("other", WriteExt4Like(directory, seed: 4));
+        string reference = Path.Combine(directory.Path, "images", "refs", "kept.json");
+        string content = await File.ReadAllTextAsync(reference);
+        await File.WriteAllTextAsync(reference, "{\"digest\":null}");
+
+        Assert.True(await images.RemoveAsync("other"));
+        await File.WriteAllTextAsync(reference, content);
+
+        images.OpenRootfs("kept", kept.VirtualBytes).Dispose();
+        Assert.Equal(["kept"], images.List().Select(static image => image.Name));
     }
 
     [Fact]

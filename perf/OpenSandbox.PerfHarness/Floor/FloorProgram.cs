@@ -138,7 +138,6 @@ internal sealed class FloorProgram : IAsyncDisposable
         _answers.Dispose();
         await _stream.DisposeAsync().ConfigureAwait(false);
         await _process.Exited.WaitAsync(s_limit).ConfigureAwait(false);
-        _process.Dispose();
         await _errors.DisposeAsync().ConfigureAwait(false);
         _directory.Delete(recursive: true);
     }

@@ -108,7 +108,7 @@ internal sealed class TransferRow() : Row("P8", "file up / down, 64 MiB", ">= 0.
     private static async Task<double> SinkAsync(Sandbox sandbox, byte[] content, CancellationToken cancellationToken)
     {
         long start = Stopwatch.GetTimestamp();
-        GuestStream stream = sandbox.OpenStream(new OpenRequest { Op = Operations.Sink });
+        GuestStream stream = await sandbox.OpenStreamAsync(new OpenRequest { Op = Operations.Sink }).ConfigureAwait(false);
         await using (stream.ConfigureAwait(false))
         {
             await stream.WriteAsync(content, cancellationToken).ConfigureAwait(false);
@@ -121,7 +121,7 @@ internal sealed class TransferRow() : Row("P8", "file up / down, 64 MiB", ">= 0.
     private static async Task<double> SourceAsync(Sandbox sandbox, CancellationToken cancellationToken)
     {
         long start = Stopwatch.GetTimestamp();
-        GuestStream stream = sandbox.OpenStream(new OpenRequest { Op = Operations.Source, Length = FloorFiles.TransferBytes });
+        GuestStream stream = await sandbox.OpenStreamAsync(new OpenRequest { Op = Operations.Source, Length = FloorFiles.TransferBytes }).ConfigureAwait(false);
         await using (stream.ConfigureAwait(false))
         {
             while (true)

@@ -316,8 +316,17 @@ public sealed partial class GuestChannel
             quiesce = _quiesce;
             foreach (PingOperation ping in _pings)
             {
-                ping.Wake.Wake();
+                if (ping.Abandoned)
+                {
+                    ReleasePing(ping); // its Pong will not come, and a further ping may wait for the place
+                }
+                else
+                {
+                    ping.Wake.Wake();
+                }
             }
+
+            _pings.Clear();
         }
 
         // Observed here: nobody has to wait for Hello, and whoever asked for Quiesce may have gone.

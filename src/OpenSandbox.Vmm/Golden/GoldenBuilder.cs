@@ -10,6 +10,9 @@ namespace OpenSandbox.Vmm.Golden;
 /// <summary>Boots kernel, initramfs and agent once and cuts the result: RAM in a memfd, device state in another.</summary>
 internal static class GoldenBuilder
 {
+    /// <summary>The phase whose failure says that the accelerator does not work here, and not that something else is missing.</summary>
+    internal const string BootPhase = "booting the guest";
+
     /// <summary>Builds.</summary>
     /// <param name="context">The host's services.</param>
     /// <param name="shape">The machine.</param>
@@ -37,7 +40,9 @@ internal static class GoldenBuilder
                 (descriptors, channels) => QemuCommandLine.ForBuilder(
                     context.Options.QemuPath, shape, channels, descriptors.Add(kernel), descriptors.Add(initramfs)))).ConfigureAwait(false);
 
-            phase = "booting the guest";
+            await vm.GetQemuPidAsync(either.Token).ConfigureAwait(false);
+
+            phase = BootPhase;
             AgentHello hello = await OrExit(vm, vm.Channel.WaitForHelloAsync(either.Token)).ConfigureAwait(false);
 
             phase = "quiescing the agent";

@@ -9,7 +9,7 @@ namespace OpenSandbox.Vmm.Golden;
 /// disk is mounted in it, so that one serves every image.
 /// </summary>
 /// <remarks>Immutable and thread-safe. Owned by the <see cref="SandboxHost"/>.</remarks>
-public sealed class GoldenImage : IDisposable
+public sealed class GoldenImage
 {
     private readonly SafeFileHandle _deviceState;
 
@@ -47,7 +47,7 @@ public sealed class GoldenImage : IDisposable
     }
 
     /// <summary>Gives the RAM back once no sandbox maps it any more.</summary>
-    public void Dispose()
+    internal void Close()
     {
         Ram.Dispose();
         _deviceState.Dispose();

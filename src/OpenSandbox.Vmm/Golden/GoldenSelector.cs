@@ -1,6 +1,7 @@
 using System.Security.Cryptography;
 using OpenSandbox.VirtioSerial;
 using OpenSandbox.Vmm.Qemu;
+using OpenSandbox.Vmm.Storage;
 
 namespace OpenSandbox.Vmm.Golden;
 
@@ -49,20 +50,28 @@ internal static class GoldenSelector
         async Task<(GoldenImage, string)> AutoAsync()
         {
             string? why = Accelerators.WhyNoKvm();
-            AcceleratorVerdict? verdict = why is null ? Accelerators.Recall(context.Options, qemu.Version) : null;
-            if (why is null && verdict?.Accelerator != Accelerators.Tcg)
+            if (why is null)
             {
-                try
+                // One process finds out; the others wait for its verdict.
+                using FileLock deciding = await FileLock
+                    .AcquireAsync(Path.Combine(context.Options.StateDirectory, "accelerator.lock"), cancellationToken)
+                    .ConfigureAwait(false);
+                AcceleratorVerdict? verdict = Accelerators.Recall(context.Options, qemu.Version);
+                if (verdict?.Accelerator != Accelerators.Tcg)
                 {
-                    return (await KvmAsync().ConfigureAwait(false), "a guest boots under KVM here");
+                    try
+                    {
+                        return (await KvmAsync().ConfigureAwait(false), "a guest boots under KVM here");
+                    }
+                    catch (HostPrerequisiteException hung) when (hung.InnerException is SandboxStartException { Phase: GoldenBuilder.BootPhase })
+                    {
+                        verdict = Accelerators.Remember(context.Options, qemu.Version, Accelerators.Tcg, OneLine(hung.InnerException));
+                    }
                 }
-                catch (HostPrerequisiteException hung)
-                {
-                    verdict = Accelerators.Remember(context.Options, qemu.Version, Accelerators.Tcg, OneLine(hung.InnerException ?? hung));
-                }
+
+                why = verdict.Reason;
             }
 
-            why ??= verdict?.Reason ?? "unknown";
             VmmLog.KvmNotUsed(context.Logger, why);
             return (await TcgAsync().ConfigureAwait(false), why);
         }

@@ -235,6 +235,7 @@ internal sealed class GoldenStore
                 }
 
                 ramSha256 = SparseDigest.Compute(cut.Ram.File, cut.Ram.Length, ram, cancellationToken);
+                File.SetUnixFileMode(ram, UnixFileMode.UserRead);
                 DurableFile.Sync(ram, ramPath);
             }
 

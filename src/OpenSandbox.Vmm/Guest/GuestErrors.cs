@@ -6,8 +6,8 @@ namespace OpenSandbox.Vmm;
 /// <summary>Turns what the channel throws into what users of this library catch.</summary>
 internal static class GuestErrors
 {
-    /// <summary>Whether it is the channel's to explain. Cancellation and mistakes of the caller pass through.</summary>
-    internal static bool Concerns(Exception failure) => failure is GuestOperationException or GuestChannelException or ObjectDisposedException;
+    /// <summary>Whether it is the channel's to explain. Cancellation and mistakes of the caller, such as use after dispose, pass through.</summary>
+    internal static bool Concerns(Exception failure) => failure is GuestOperationException or GuestChannelException;
 
     /// <summary>The exception to throw instead.</summary>
     internal static async ValueTask<SandboxException> TranslateAsync(Sandbox sandbox, string what, Exception failure)
@@ -18,7 +18,7 @@ internal static class GuestErrors
                 CodeOf(refused), sandbox.Id, refused.Errno, $"sandbox {sandbox.Id}: {what}: {refused.Message}", refused);
         }
 
-        return new SandboxLostException(sandbox.Id, await sandbox.Stopped.ConfigureAwait(false), failure);
+        return new SandboxLostException(sandbox.Id, await sandbox.GetExitAsync(failure).ConfigureAwait(false), failure);
     }
 
     private static SandboxErrorCode CodeOf(GuestOperationException refused) => refused.Errno switch

@@ -5,6 +5,9 @@ internal sealed class LineSplitter(int maxLineBytes)
 {
     private readonly List<byte> _partial = [];
 
+    /// <summary>Whether bytes wait for the end of their line.</summary>
+    internal bool HasRest => _partial.Count > 0;
+
     internal delegate void LineHandler(ReadOnlySpan<byte> line);
 
     /// <summary>Adds bytes and hands over every line that they complete.</summary>

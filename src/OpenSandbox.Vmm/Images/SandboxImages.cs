@@ -93,12 +93,18 @@ public sealed class SandboxImages
             ImageManifest manifest = await Task.Run(
                 () => Copy(rawFile, staging, DiskBytesFor(name), cancellationToken), cancellationToken).ConfigureAwait(false);
             string final = Path.Combine(_directory, manifest.Digest);
-            if (Directory.Exists(final))
+            if (IsWhole(manifest))
             {
                 manifest = ReadManifest(manifest.Digest) ?? manifest;
             }
             else
             {
+                // Not there, or damaged: what has just been copied and checked takes its place.
+                if (Directory.Exists(final))
+                {
+                    Directory.Delete(final, recursive: true);
+                }
+
                 DurableFile.PublishDirectory(staging, final);
             }
 
@@ -155,7 +161,7 @@ public sealed class SandboxImages
         {
             file = File.OpenHandle(Path.Combine(_directory, digest, RootfsFile));
         }
-        catch (IOException failure)
+        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
         {
             throw new SandboxImageException($"image '{nameOrDigest}' cannot be opened: {failure.Message}", failure);
         }
@@ -170,6 +176,11 @@ public sealed class SandboxImages
 
         return file;
     }
+
+    /// <summary>Whether an image is stored as its manifest says.</summary>
+    private bool IsWhole(ImageManifest manifest) =>
+        ReadManifest(manifest.Digest) is ImageManifest stored
+            && new FileInfo(Path.Combine(_directory, manifest.Digest, RootfsFile)) is { Exists: true } file && file.Length == stored.VirtualBytes;
 
     private static long DiskBytesFor(string name) => name == WorkspaceName ? VmShape.DefaultWorkspaceBytes : VmShape.DefaultRootfsBytes;
 
@@ -213,6 +224,9 @@ public sealed class SandboxImages
             }
 
             digest = SparseDigest.Compute(source, length, target, cancellationToken);
+
+            // Nobody writes to it again, whatever the umask: it lies below the disks of every sandbox.
+            File.SetUnixFileMode(target, UnixFileMode.UserRead);
             DurableFile.Sync(target, path);
         }
 
@@ -238,12 +252,26 @@ public sealed class SandboxImages
     /// <summary>Removes images without a name and unfinished imports. The lock is held.</summary>
     private void Sweep()
     {
-        HashSet<string> used = [.. Directory.EnumerateFiles(_references, "*.json")
-            .Select(path => ReadReference(Path.GetFileNameWithoutExtension(path))?.Digest ?? "")];
+        var used = new HashSet<string>(StringComparer.Ordinal);
+        bool complete = true;
+        foreach (string path in Directory.EnumerateFiles(_references, "*.json"))
+        {
+            if (ReadReference(Path.GetFileNameWithoutExtension(path)) is ImageReference reference)
+            {
+                used.Add(reference.Digest);
+            }
+            else
+            {
+                // It may point at any image, so none is removed while it cannot be read.
+                complete = false;
+                VmmLog.ReferenceUnreadable(_logger, path);
+            }
+        }
+
         foreach (string path in Directory.EnumerateDirectories(_directory))
         {
             string name = Path.GetFileName(path);
-            if ((IsDigest(name) && !used.Contains(name)) || name.EndsWith(DurableFile.TemporaryEnding, StringComparison.Ordinal))
+            if ((complete && IsDigest(name) && !used.Contains(name)) || name.EndsWith(DurableFile.TemporaryEnding, StringComparison.Ordinal))
             {
                 try
                 {

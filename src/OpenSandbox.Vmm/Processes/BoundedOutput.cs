@@ -61,10 +61,17 @@ internal sealed class BoundedOutput : IAsyncDisposable
 
     private async Task DrainAsync()
     {
+        const int readsPerTurn = 64;
         try
         {
-            while (true)
+            for (int reads = 1; ; reads++)
             {
+                if (reads % readsPerTurn == 0)
+                {
+                    // While bytes are waiting nothing below ever waits: a child that floods must not own a pool thread.
+                    await Task.Yield();
+                }
+
                 // A zero-byte receive waits for bytes without pinning a buffer: an idle sandbox costs none.
                 await _socket.ReceiveAsync(Memory<byte>.Empty).ConfigureAwait(false);
                 if (ReceiveAvailable() == 0)
@@ -104,10 +111,13 @@ internal sealed class BoundedOutput : IAsyncDisposable
                 _ring = new byte[_capacity];
             }
 
-            foreach (byte value in bytes)
-            {
-                _ring[_total++ % _capacity] = value;
-            }
+            _total += Math.Max(0, bytes.Length - _capacity);
+            bytes = bytes[Math.Max(0, bytes.Length - _capacity)..];
+            int at = (int)(_total % _capacity);
+            int first = Math.Min(bytes.Length, _capacity - at);
+            bytes[..first].CopyTo(_ring.AsSpan(at));
+            bytes[first..].CopyTo(_ring);
+            _total += bytes.Length;
         }
     }
 }

@@ -1,18 +1,19 @@
+using System.Runtime.InteropServices;
 using Microsoft.Win32.SafeHandles;
 using OpenSandbox.Interop;
 
 namespace OpenSandbox.Vmm.Processes;
 
 /// <summary>A child process, held by a pidfd so that no signal can reach a stranger that reuses its number.</summary>
-internal sealed class HostProcess : IDisposable
+/// <remarks>Thread-safe. The pidfd belongs to the <see cref="ProcessThread"/>, which closes it when it has reaped the child.</remarks>
+internal sealed class HostProcess
 {
-    private readonly SafeFileHandle _pidfd;
     private readonly TaskCompletionSource<HostProcessExit> _exited = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     internal HostProcess(int pid, SafeFileHandle pidfd)
     {
         Pid = pid;
-        _pidfd = pidfd;
+        Pidfd = pidfd;
     }
 
     /// <summary>Process id, for messages and /proc; signals go through the pidfd.</summary>
@@ -21,24 +22,25 @@ internal sealed class HostProcess : IDisposable
     /// <summary>Completes when the process has ended and been reaped. Never fails.</summary>
     internal Task<HostProcessExit> Exited => _exited.Task;
 
-    internal SafeFileHandle Pidfd => _pidfd;
+    /// <summary>The process thread's own.</summary>
+    internal SafeFileHandle Pidfd { get; }
 
     /// <summary>Sends a signal; a process that has already ended is no error.</summary>
     internal void Signal(int signal)
     {
-        if (_pidfd.IsClosed || Exited.IsCompleted)
+        try
         {
-            return;
+            if (Libc.PidfdSendSignal(Pidfd, signal) != 0 && Marshal.GetLastPInvokeError() != Errno.ESRCH)
+            {
+                throw Errno.LastError($"pidfd_send_signal to process {Pid}");
+            }
         }
-
-        if (Libc.PidfdSendSignal(_pidfd, signal) != 0
-            && System.Runtime.InteropServices.Marshal.GetLastPInvokeError() != Errno.ESRCH)
+        catch (ObjectDisposedException)
         {
-            throw Errno.LastError($"pidfd_send_signal to process {Pid}");
+            // It has been reaped: there is nothing left to signal.
+            return;
         }
     }
 
     internal void SetExited(HostProcessExit exit) => _exited.TrySetResult(exit);
-
-    public void Dispose() => _pidfd.Dispose();
 }

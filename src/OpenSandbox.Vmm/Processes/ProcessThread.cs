@@ -14,7 +14,7 @@ internal sealed unsafe class ProcessThread : IDisposable
 {
     private const int EventBatch = 64;
 
-    /// <summary>Descriptors of the child are 0..; sources below this number are duplicated above it first, so that no dup2 overwrites a source.</summary>
+    /// <summary>Descriptors of the child are 0..; their sources are duplicated to this number or above first, so that no dup2 overwrites one.</summary>
     private const int FirstSafeSource = 128;
 
     private readonly SafeFileHandle _epoll;
@@ -128,8 +128,9 @@ internal sealed unsafe class ProcessThread : IDisposable
             Watch(child.Pidfd, key);
             request.Started.TrySetResult(child);
         }
-        catch (Exception failure) when (failure is IOException or ArgumentException)
+        catch (Exception failure)
         {
+            // Whatever it is, it is the caller's: this thread serves all sandboxes and must go on.
             request.Started.TrySetException(failure);
         }
     }
@@ -143,7 +144,7 @@ internal sealed unsafe class ProcessThread : IDisposable
         }
 
         _children.Remove(key);
-        Libc.EpollControl(_epoll, Libc.EPOLL_CTL_DEL, child.Pidfd, null);
+        child.Pidfd.Dispose(); // epoll forgets it with its last descriptor
         child.SetExited(info.Code == Libc.CLD_EXITED ? new HostProcessExit(info.Status, null) : new HostProcessExit(null, info.Status));
     }
 
@@ -181,26 +182,21 @@ internal sealed unsafe class ProcessThread : IDisposable
 
             for (int target = 0; target < start.Descriptors.Count; target++)
             {
-                SafeHandle source = start.Descriptors[target];
-                if (source.DangerousGetHandle() < FirstSafeSource)
+                // A copy of our own, so that nobody can close it, or give its number to another file, before the spawn.
+                int copy = Libc.Fcntl(start.Descriptors[target], Libc.F_DUPFD_CLOEXEC, FirstSafeSource);
+                if (copy < 0)
                 {
-                    int copy = Libc.Fcntl(source, Libc.F_DUPFD_CLOEXEC, FirstSafeSource);
-                    if (copy < 0)
-                    {
-                        throw Errno.LastError("fcntl F_DUPFD_CLOEXEC");
-                    }
-
-                    copies.Add(new SafeFileHandle(copy, ownsHandle: true));
-                    source = copies[^1];
+                    throw Errno.LastError("fcntl F_DUPFD_CLOEXEC");
                 }
 
-                Check(Libc.SpawnFileActionsAddDup2(actions, (int)source.DangerousGetHandle(), target), "posix_spawn_file_actions_adddup2");
+                copies.Add(new SafeFileHandle(copy, ownsHandle: true));
+                Check(Libc.SpawnFileActionsAddDup2(actions, copy, target), "posix_spawn_file_actions_adddup2");
             }
 
             int pid;
             Check(Libc.PosixSpawn(&pid, start.Path, actions, attributes, argv, environment), $"posix_spawn {start.Path}");
 
-            // The child cannot be reaped by anybody else before this line, so its number cannot have been reused.
+            // Only this thread reaps, so the number cannot have been reused.
             SafeFileHandle pidfd = Libc.PidfdOpen(pid);
             return pidfd.IsInvalid ? throw Errno.LastError($"pidfd_open {pid}") : new HostProcess(pid, pidfd);
         }

@@ -27,6 +27,9 @@ internal static class QemuCommandLine
     private const string MachineSwitches =
         "memory-backend=ram,usb=off,smm=off,sata=off,smbus=off,i8042=off,vmport=off,hpet=off,suppress-vmdesc=on";
 
+    // tb-size: by default translated code may take up to 1 GiB per VM, on the host and outside of the guest's RAM.
+    private const string TcgAccelerator = "tcg,thread=multi,tb-size=256";
+
     // A deny-list and not a jail: the launcher is the jail. Never together with -runas, which would kill QEMU.
     private const string Sandbox = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
 
@@ -73,7 +76,8 @@ internal static class QemuCommandLine
         return
         [
             qemu,
-            "-machine", $"{shape.MachineType},accel={shape.Accelerator},{MachineSwitches}",
+            "-machine", $"{shape.MachineType},{MachineSwitches}",
+            "-accel", shape.Accelerator == Accelerators.Tcg ? TcgAccelerator : shape.Accelerator,
             "-cpu", shape.CpuModel,
             "-smp", shape.VcpuCount.ToString(CultureInfo.InvariantCulture),
             "-m", $"{shape.BaseMemoryMib}M,slots=1,maxmem={(baseBytes + plugBytes) >> 20}M",

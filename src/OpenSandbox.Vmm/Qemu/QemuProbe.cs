@@ -101,23 +101,20 @@ internal static partial class QemuProbe
             theirs.Dispose();
         }
 
-        using (process)
+        try
         {
-            try
-            {
-                await output.Ended.WaitAsync(s_limit, context.Options.TimeProvider, cancellationToken).ConfigureAwait(false);
-                await process.Exited.WaitAsync(s_limit, context.Options.TimeProvider, cancellationToken).ConfigureAwait(false);
-            }
-            catch (TimeoutException late)
-            {
-                throw new SandboxTimeoutException(null, $"{path} --version", s_limit, late);
-            }
-            finally
-            {
-                process.Signal(Libc.SIGKILL);
-            }
-
-            return output.Tail();
+            await output.Ended.WaitAsync(s_limit, context.Options.TimeProvider, cancellationToken).ConfigureAwait(false);
+            await process.Exited.WaitAsync(s_limit, context.Options.TimeProvider, cancellationToken).ConfigureAwait(false);
         }
+        catch (TimeoutException late)
+        {
+            throw new SandboxTimeoutException(null, $"{path} --version", s_limit, late);
+        }
+        finally
+        {
+            process.Signal(Libc.SIGKILL);
+        }
+
+        return output.Tail();
     }
 }

@@ -26,6 +26,7 @@ internal sealed class VirtualMachine : IAsyncDisposable
     private readonly BoundedOutput _output;
     private readonly BoundedOutput _console;
     private readonly Socket _qmpSocket;
+    private readonly Socket _statusSocket;
     private readonly Task<string> _status;
     private readonly Lock _gate = new();
     private Task<QmpClient>? _qmp;
@@ -49,6 +50,7 @@ internal sealed class VirtualMachine : IAsyncDisposable
         _output = output;
         _console = console;
         _qmpSocket = qmpSocket;
+        _statusSocket = statusSocket;
         Channel = channel;
         _status = ReadStatusAsync(statusSocket);
     }
@@ -135,7 +137,13 @@ internal sealed class VirtualMachine : IAsyncDisposable
 
             if (!started)
             {
-                launcher?.Signal(Libc.SIGTERM);
+                if (launcher is not null)
+                {
+                    // The uid goes back only when nothing runs under it any more.
+                    launcher.Signal(Libc.SIGTERM);
+                    await launcher.Exited.ConfigureAwait(false);
+                }
+
                 uid?.Dispose();
             }
         }
@@ -180,10 +188,9 @@ internal sealed class VirtualMachine : IAsyncDisposable
     {
         HostProcessExit exit = await Exited.ConfigureAwait(false);
 
-        // The launcher's end of both is closed by now, so these complete.
-        string status = await _status.ConfigureAwait(false);
-        await _output.Ended.ConfigureAwait(false);
-        await _console.Ended.ConfigureAwait(false);
+        // Their other ends are closed by now, unless a hostile QEMU sent itself a copy over a socket that nobody reads: hence the bound.
+        string status = await EndOrGraceAsync(_status).ConfigureAwait(false) ? await _status.ConfigureAwait(false) : "";
+        await EndOrGraceAsync(Task.WhenAll(_output.Ended, _console.Ended)).ConfigureAwait(false);
         bool neverStarted = exit.ExitCode == LauncherFailure && status.Contains("error ", StringComparison.Ordinal);
         (SandboxExitReason reason, string text) = exit switch
         {
@@ -198,16 +205,7 @@ internal sealed class VirtualMachine : IAsyncDisposable
     /// <summary>Like <see cref="DescribeExitAsync"/>, if QEMU is gone or about to go: sockets close a moment before it can be reaped.</summary>
     internal async Task<SandboxExit?> TryDescribeExitAsync()
     {
-        try
-        {
-            await Exited.WaitAsync(s_exitGrace, _context.Options.TimeProvider).ConfigureAwait(false);
-        }
-        catch (TimeoutException)
-        {
-            return null;
-        }
-
-        return await DescribeExitAsync().ConfigureAwait(false);
+        return await EndOrGraceAsync(Exited).ConfigureAwait(false) ? await DescribeExitAsync().ConfigureAwait(false) : null;
     }
 
     /// <summary>Ends QEMU at once and waits until it is gone.</summary>
@@ -222,6 +220,19 @@ internal sealed class VirtualMachine : IAsyncDisposable
     }
 
     private const int LauncherFailure = 125;
+
+    private async Task<bool> EndOrGraceAsync(Task end)
+    {
+        try
+        {
+            await end.WaitAsync(s_exitGrace, _context.Options.TimeProvider).ConfigureAwait(false);
+            return true;
+        }
+        catch (TimeoutException)
+        {
+            return false;
+        }
+    }
 
     private static List<string> LauncherArguments(VmmContext context, VmShape shape, VmDescriptors descriptors, ref UidPool.Lease? uid)
     {
@@ -239,15 +250,13 @@ internal sealed class VirtualMachine : IAsyncDisposable
             arguments.Add("--kvm");
         }
 
-        if (context.Options.Isolation == IsolationLevel.Full)
+        arguments.AddRange(["--isolation", context.Options.Isolation == IsolationLevel.Full ? "full" : "none"]);
+        if (Libc.GetEffectiveUserId() == 0)
         {
+            // Also without a jail QEMU never runs as root.
             uid = context.Uids.Take();
             string id = uid.Uid.ToString(CultureInfo.InvariantCulture);
-            arguments.AddRange(["--isolation", "full", "--uid", id, "--gid", id]);
-        }
-        else
-        {
-            arguments.AddRange(["--isolation", "none"]);
+            arguments.AddRange(["--uid", id, "--gid", id]);
         }
 
         arguments.Add("--");
@@ -260,8 +269,9 @@ internal sealed class VirtualMachine : IAsyncDisposable
     /// </summary>
     private static SafeFileHandle CreatePluggedRam(long bytes)
     {
-        SafeFileHandle file = Libc.MemfdCreate("opensandbox-plugged", Libc.MFD_CLOEXEC);
-        if (file.IsInvalid || Libc.FTruncate(file, bytes) != 0)
+        SafeFileHandle file = Libc.MemfdCreate("opensandbox-plugged", Libc.MFD_CLOEXEC | Libc.MFD_ALLOW_SEALING);
+        if (file.IsInvalid || Libc.FTruncate(file, bytes) != 0
+            || Libc.Fcntl(file, Libc.F_ADD_SEALS, Libc.F_SEAL_SEAL | Libc.F_SEAL_SHRINK | Libc.F_SEAL_GROW) != 0)
         {
             throw Errno.LastError($"memfd_create of {bytes} bytes for hot-plugged RAM");
         }
@@ -309,7 +319,7 @@ internal sealed class VirtualMachine : IAsyncDisposable
                 text.Append(Encoding.ASCII.GetString(buffer, 0, count));
             }
         }
-        catch (SocketException closed)
+        catch (Exception closed) when (closed is SocketException or ObjectDisposedException)
         {
             text.Append(CultureInfo.InvariantCulture, $"\nerror status: {closed.Message}");
         }
@@ -351,10 +361,10 @@ internal sealed class VirtualMachine : IAsyncDisposable
         }
 
         _qmpSocket.Dispose();
+        _statusSocket.Dispose();
         await _status.ConfigureAwait(false);
         await _output.DisposeAsync().ConfigureAwait(false);
         await _console.DisposeAsync().ConfigureAwait(false);
-        _launcher.Dispose();
         _uid?.Dispose();
     }
 }

@@ -15,13 +15,15 @@ internal sealed class VmmContext : IDisposable
         KernelPath = Path.Combine(options.AssetsDirectory, "vmlinuz");
         InitramfsPath = Path.Combine(options.AssetsDirectory, "initramfs.cpio");
         JailRoot = Path.Combine(options.RuntimeDirectory, "root");
-        Memory = new HostMemory();
-        Processes = new ProcessThread();
         Uids = new UidPool(options.RuntimeDirectory, options.FirstUid, options.MaxSandboxes + 1); // one more for a golden build
         Directory.CreateDirectory(
             JailRoot,
             UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute | UnixFileMode.GroupRead | UnixFileMode.GroupExecute
                 | UnixFileMode.OtherRead | UnixFileMode.OtherExecute);
+
+        // Last, because they hold what a constructor that fails would leave behind.
+        Memory = new HostMemory();
+        Processes = new ProcessThread();
     }
 
     internal SandboxHostOptions Options { get; }

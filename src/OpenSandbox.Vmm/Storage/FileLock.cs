@@ -50,7 +50,15 @@ internal sealed class FileLock : IDisposable
         }
         catch
         {
-            _ = wait.ContinueWith(_ => file.Dispose(), CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
+            _ = wait.ContinueWith(
+                ended =>
+                {
+                    _ = ended.Exception; // seen: nobody waits for it any more
+                    file.Dispose();
+                },
+                CancellationToken.None,
+                TaskContinuationOptions.None,
+                TaskScheduler.Default);
             throw;
         }
 
