@@ -7,6 +7,9 @@ namespace OpenSandbox.VirtioSerial;
 /// <content>Data to the agent.</content>
 internal sealed partial class StreamCore
 {
+    /// <summary>Payload of a long write, bytes: whole pages, so that no page of a file in the guest is written in two parts.</summary>
+    private const int LongWritePayload = 7 * 4096;
+
     private readonly WakeSource _writeWake = new();
     private int _sendCredit;
     private bool _writing;
@@ -132,7 +135,7 @@ internal sealed partial class StreamCore
     {
         while (!bytes.IsEmpty)
         {
-            int count = Math.Min(bytes.Length, ProtocolConstants.MaxPayloadSize);
+            int count = bytes.Length <= ProtocolConstants.MaxPayloadSize ? bytes.Length : LongWritePayload;
             _port.Writer.Append(FrameType.Data, (byte)DataChannel.Content, _id, bytes[..count]);
             bytes = bytes[count..];
         }
