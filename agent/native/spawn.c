@@ -10,11 +10,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -84,9 +86,68 @@ static void guarded(int signal, siginfo_t *info, void *context)
         saved[signal].sa_handler(signal);
 }
 
+/*
+ * The caller of clone3 stands still until the child has called execve. Between the change of uid and execve another process of that
+ * uid can stop the child with a signal, and a file system of the guest's own can hang under it: so the child has this long, and is then
+ * killed with its cgroup. The thread below sleeps until that happens.
+ */
+#define SPAWN_SECONDS 5
+
+static int spawn_timer = -1;
+static volatile int spawn_cgroup = -1;
+
+static void *watch_spawn(void *nothing)
+{
+    uint64_t expirations;
+    (void)nothing;
+    for (;;) {
+        int cgroup = -1;
+        if (read(spawn_timer, &expirations, sizeof(expirations)) != sizeof(expirations) || (cgroup = spawn_cgroup) < 0)
+            continue;
+        int kill = openat(cgroup, "cgroup.kill", O_WRONLY | O_CLOEXEC);
+        if (kill >= 0) {
+            /* A failed write is tried again: the timer repeats until the spawn has returned. */
+            ssize_t written = write(kill, "1", 1);
+            (void)written;
+            close(kill);
+        }
+    }
+    return NULL;
+}
+
+static void start_spawn_watch(void)
+{
+    pthread_t thread;
+    pthread_attr_t attributes;
+    spawn_timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
+    if (spawn_timer < 0)
+        return;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, 64 * 1024);
+    if (pthread_create(&thread, &attributes, watch_spawn, NULL) == 0) {
+        pthread_detach(thread);
+    } else {
+        close(spawn_timer);
+        spawn_timer = -1;
+    }
+    pthread_attr_destroy(&attributes);
+}
+
+static void set_spawn_watch(int cgroup)
+{
+    struct itimerspec when;
+    memset(&when, 0, sizeof(when));
+    spawn_cgroup = cgroup;
+    when.it_value.tv_sec = cgroup >= 0 ? SPAWN_SECONDS : 0;
+    when.it_interval.tv_sec = cgroup >= 0 ? 1 : 0;
+    if (spawn_timer >= 0)
+        timerfd_settime(spawn_timer, 0, &when, NULL);
+}
+
 /* Call once, when the runtime is up. */
 void osb_guard_signals(void)
 {
+    start_spawn_watch();
     for (int s = 1; s < 65; s++) {
         struct sigaction now;
         if (sigaction(s, NULL, &now) != 0)
@@ -179,6 +240,7 @@ int osb_spawn(struct osb_spawn *s)
 
     s->step = STEP_NONE;
     s->error = 0;
+    set_spawn_watch(s->cgroup);
     long pid;
     /* The child begins on its own stack with nothing but its argument, which rides in a register that the kernel preserves. */
     register struct osb_spawn *argument __asm__("r12") = s;
@@ -194,6 +256,7 @@ int osb_spawn(struct osb_spawn *s)
         : "=a"(pid)
         : "a"((long)SYS_clone3), "D"(&args), "S"(sizeof(args)), "r"(argument)
         : "rcx", "r11", "memory", "cc");
+    set_spawn_watch(-1);
     if (pid < 0) {
         s->step = STEP_CLONE;
         s->error = (int32_t)-pid;

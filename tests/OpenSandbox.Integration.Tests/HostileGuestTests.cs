@@ -53,6 +53,37 @@ public sealed class HostileGuestTests(HostFixture fixture)
         }
     }
 
+    /// <summary>
+    /// Stops every process of its user as fast as it can, also those that the agent has just given that user and not yet turned into their
+    /// program: the agent must not stand still with them.
+    /// </summary>
+    [SkippableFact]
+    public async Task StopStorm_AgainstStartingCommands_NeverStopsTheAgent()
+    {
+        const string storm = "import os,signal\nwhile True:\n  os.kill(-1, signal.SIGSTOP)";
+        await using Sandbox sandbox = await fixture.HostWithImage.CreateAsync();
+        await using (SandboxProcess attacker = await sandbox.StartProcessAsync(["python3", "-c", storm], cancellationToken: ExecTests.Deadline()))
+        {
+            for (int i = 0; i < 25; i++)
+            {
+                try
+                {
+                    await sandbox.ExecAsync(["true"], new ExecOptions { Timeout = TimeSpan.FromMilliseconds(200) }, ExecTests.Deadline(30));
+                }
+                catch (SandboxOperationException refused)
+                {
+                    Assert.NotEqual(SandboxErrorCode.OperationFailed, refused.Code);
+                }
+
+                await sandbox.PingAsync(ExecTests.Deadline(10));
+            }
+
+            await attacker.KillAsync(ExecTests.Deadline());
+        }
+
+        Assert.Equal("alive\n", (await sandbox.ExecAsync(["echo", "alive"], cancellationToken: ExecTests.Deadline(30))).StandardOutput);
+    }
+
     [SkippableFact]
     public async Task MemoryHog_IsReportedAsOutOfMemory()
     {
