@@ -64,7 +64,7 @@ public sealed class HostileGuestTests(HostFixture fixture)
         await using Sandbox sandbox = await fixture.HostWithImage.CreateAsync();
         await using (SandboxProcess attacker = await sandbox.StartProcessAsync(["python3", "-c", storm], cancellationToken: ExecTests.Deadline()))
         {
-            for (int i = 0; i < 25; i++)
+            for (int i = 0; i < 10; i++)
             {
                 try
                 {

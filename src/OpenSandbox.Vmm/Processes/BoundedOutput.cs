@@ -1,4 +1,3 @@
-using System.Buffers;
 using System.Net.Sockets;
 
 namespace OpenSandbox.Vmm.Processes;
@@ -10,7 +9,7 @@ namespace OpenSandbox.Vmm.Processes;
 /// <remarks>Thread-safe.</remarks>
 internal sealed class BoundedOutput : IAsyncDisposable
 {
-    private const int ReadSize = 4096;
+    private const int ReadSize = 1024;
     private readonly Socket _socket;
     private readonly int _capacity;
     private readonly Lock _gate = new();
@@ -62,21 +61,25 @@ internal sealed class BoundedOutput : IAsyncDisposable
     private async Task DrainAsync()
     {
         const int readsPerTurn = 64;
+
+        // Small, because it is held as long as the child lives. Waiting for readability with an empty buffer instead may end with nothing
+        // to read, and a synchronous receive would then block a pool thread.
+        byte[] buffer = new byte[ReadSize];
         try
         {
             for (int reads = 1; ; reads++)
             {
-                if (reads % readsPerTurn == 0)
-                {
-                    // While bytes are waiting nothing below ever waits: a child that floods must not own a pool thread.
-                    await Task.Yield();
-                }
-
-                // A zero-byte receive waits for bytes without pinning a buffer: an idle sandbox costs none.
-                await _socket.ReceiveAsync(Memory<byte>.Empty).ConfigureAwait(false);
-                if (ReceiveAvailable() == 0)
+                int count = await _socket.ReceiveAsync(buffer).ConfigureAwait(false);
+                if (count == 0)
                 {
                     return;
+                }
+
+                Append(buffer.AsSpan(0, count));
+                if (reads % readsPerTurn == 0)
+                {
+                    // While bytes are waiting nothing above ever waits: a child that floods must not own a pool thread.
+                    await Task.Yield();
                 }
             }
         }
@@ -84,21 +87,6 @@ internal sealed class BoundedOutput : IAsyncDisposable
         {
             // The child is gone, or we closed the socket: either way there is no more output.
             return;
-        }
-    }
-
-    private int ReceiveAvailable()
-    {
-        byte[] buffer = ArrayPool<byte>.Shared.Rent(ReadSize);
-        try
-        {
-            int count = _socket.Receive(buffer);
-            Append(buffer.AsSpan(0, count));
-            return count;
-        }
-        finally
-        {
-            ArrayPool<byte>.Shared.Return(buffer);
         }
     }
 
