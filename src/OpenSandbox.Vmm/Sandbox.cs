@@ -306,7 +306,8 @@ public sealed class Sandbox : IAsyncDisposable
     /// <summary>Starts to follow the VM; from here on the sandbox ends with it. Called once, when the host knows the sandbox.</summary>
     internal void Begin()
     {
-        _life = LiveAsync(Task.Run(WatchDisksAsync));
+        // Without disks there is nothing that could run full.
+        _life = LiveAsync(Spec.Image is null ? Task.CompletedTask : Task.Run(WatchDisksAsync));
     }
 
     /// <summary>Follows the VM to its end, whoever ends it, and frees everything.</summary>
