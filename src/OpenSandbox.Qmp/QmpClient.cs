@@ -113,8 +113,11 @@ public sealed partial class QmpClient : IAsyncDisposable
             // QEMU reads no command before it has written its greeting, so the negotiation need not wait for the greeting:
             // that saves a round trip on the path of every VM's start.
             Task negotiated = Send("qmp_capabilities", Replies.Nothing, _options.ConnectTimeout, cancellationToken);
-            await Task.WhenAll(greeting, negotiated).ConfigureAwait(false);
+            await Task.WhenAll(greeting, negotiated).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+
+            // Where both failed, the missing greeting is the cause.
             _greeting = await greeting.ConfigureAwait(false);
+            await negotiated.ConfigureAwait(false);
         }
         catch
         {
