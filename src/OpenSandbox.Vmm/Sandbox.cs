@@ -22,6 +22,7 @@ namespace OpenSandbox.Vmm;
 /// </example>
 public sealed class Sandbox : IAsyncDisposable
 {
+    private static readonly TimeSpan s_watchDelay = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan s_spaceRetry = TimeSpan.FromSeconds(1);
 
     private readonly SandboxHost _host;
@@ -112,7 +113,13 @@ public sealed class Sandbox : IAsyncDisposable
     {
         options ??= ExecOptions.Default;
         GuestStream stream = await OpenAsync(command, options, options.StandardInput is not null).ConfigureAwait(false);
+        return await CollectAsync(stream, command[0], options, cancellationToken).ConfigureAwait(false);
+    }
 
+    /// <summary>Sends the input of a command that has been asked for, and takes its output and result. Disposes of the stream.</summary>
+    internal async Task<ExecResult> CollectAsync(
+        GuestStream stream, string program, ExecOptions options, CancellationToken cancellationToken)
+    {
         // The guest enforces the command's timeout. That the guest answers at all is a deadline of ours.
         using CancellationTokenSource? deadline = options.Timeout is TimeSpan timeout
             ? Deadlines.Start(timeout + Options.RequestTimeout, Options.TimeProvider, cancellationToken)
@@ -153,11 +160,11 @@ public sealed class Sandbox : IAsyncDisposable
         catch (OperationCanceledException late) when (deadline is not null)
         {
             cancellationToken.ThrowIfCancellationRequested();
-            throw new SandboxTimeoutException(Id, $"running {command[0]} with a timeout", options.Timeout!.Value + Options.RequestTimeout, late);
+            throw new SandboxTimeoutException(Id, $"running {program} with a timeout", options.Timeout!.Value + Options.RequestTimeout, late);
         }
         catch (Exception failure) when (GuestErrors.Concerns(failure))
         {
-            throw await GuestErrors.TranslateAsync(this, $"running {command[0]}", failure).ConfigureAwait(false);
+            throw await GuestErrors.TranslateAsync(this, $"running {program}", failure).ConfigureAwait(false);
         }
         finally
         {
@@ -361,19 +368,21 @@ public sealed class Sandbox : IAsyncDisposable
         CancellationToken ending = _ending.Token;
         try
         {
+            // The monitor is connected when the first command has had the CPUs for itself. What happened until then is in the status.
+            await Task.Delay(s_watchDelay, Options.TimeProvider, ending).ConfigureAwait(false);
             QmpClient qmp = await _vm.GetQmpAsync().WaitAsync(ending).ConfigureAwait(false);
             using QmpEventSubscription errors = qmp.Subscribe("BLOCK_IO_ERROR");
+            bool full = (await qmp.QueryStatusAsync(ending).ConfigureAwait(false)).Status == "io-error";
             while (true)
             {
-                QmpEvent error = await errors.ReadAsync(ending).ConfigureAwait(false);
-                if (error.Data.ValueKind == System.Text.Json.JsonValueKind.Object
-                    && error.Data.TryGetProperty("nospace", out System.Text.Json.JsonElement full)
-                    && full.ValueKind == System.Text.Json.JsonValueKind.True)
+                if (full)
                 {
                     VmmLog.HostDiskFull(_host.Logger, Id);
                     await Task.Delay(s_spaceRetry, Options.TimeProvider, ending).ConfigureAwait(false);
                     await qmp.ContinueAsync(ending).ConfigureAwait(false);
                 }
+
+                full = SaysNoSpace(await errors.ReadAsync(ending).ConfigureAwait(false));
             }
         }
         catch (Exception ended) when (ended is OperationCanceledException or QmpException or ObjectDisposedException)
@@ -382,4 +391,9 @@ public sealed class Sandbox : IAsyncDisposable
             VmmLog.MonitorFailed(_host.Logger, Id, ended);
         }
     }
+
+    private static bool SaysNoSpace(QmpEvent error) =>
+        error.Data.ValueKind == System.Text.Json.JsonValueKind.Object
+        && error.Data.TryGetProperty("nospace", out System.Text.Json.JsonElement full)
+        && full.ValueKind == System.Text.Json.JsonValueKind.True;
 }

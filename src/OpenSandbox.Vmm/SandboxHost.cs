@@ -120,20 +120,59 @@ public sealed class SandboxHost : IAsyncDisposable
     /// <exception cref="SandboxCapacityException">The host is full.</exception>
     /// <exception cref="SandboxStartException">The VM or its guest failed; nothing is left of it.</exception>
     /// <exception cref="SandboxTimeoutException">Not ready within <see cref="SandboxHostOptions.StartTimeout"/>; nothing is left of it.</exception>
-    public async Task<Sandbox> CreateAsync(SandboxSpec? spec = null, CancellationToken cancellationToken = default)
+    public async Task<Sandbox> CreateAsync(SandboxSpec? spec = null, CancellationToken cancellationToken = default) =>
+        (await MakeAsync(spec ?? new SandboxSpec(), null, cancellationToken).ConfigureAwait(false)).Sandbox;
+
+    /// <summary>
+    /// Makes a sandbox and runs its first command, which is sent along with what wakes the guest up and so begins the moment the guest is
+    /// ready: faster than <see cref="CreateAsync"/> and <see cref="Sandbox.ExecAsync"/> by a round trip
+    /// into a guest that has just started.
+    /// </summary>
+    /// <param name="command">Program and arguments; no shell is involved.</param>
+    /// <param name="spec">What the sandbox is made of. Default: see <see cref="SandboxSpec"/>.</param>
+    /// <param name="options">How the command is run. Default: see <see cref="ExecOptions"/>.</param>
+    /// <param name="cancellationToken">The VM is gone before the cancellation surfaces.</param>
+    /// <returns>The sandbox, to be disposed, and the command's result; a non-zero exit code is no error.</returns>
+    /// <exception cref="SandboxOperationException">The program could not be started; the sandbox has been ended.</exception>
+    /// <exception cref="SandboxException">As for creating and running; nothing is left of the sandbox.</exception>
+    public async Task<SandboxFirstExec> CreateAndExecAsync(
+        IReadOnlyList<string> command,
+        SandboxSpec? spec = null,
+        ExecOptions? options = null,
+        CancellationToken cancellationToken = default)
     {
-        spec ??= new SandboxSpec();
+        GuestText.ValidateArguments(command, nameof(command));
+        options ??= ExecOptions.Default;
+        options.Validate();
+        OpenRequest request = Sandbox.DescribeExec(command, options, options.StandardInput is not null);
+        (Sandbox sandbox, GuestStream? stream) = await MakeAsync(spec ?? new SandboxSpec(), request, cancellationToken).ConfigureAwait(false);
+        try
+        {
+            return new SandboxFirstExec(
+                sandbox, await sandbox.CollectAsync(stream!, command[0], options, cancellationToken).ConfigureAwait(false));
+        }
+        catch
+        {
+            await sandbox.DisposeAsync().ConfigureAwait(false);
+            throw;
+        }
+    }
+
+    private async Task<(Sandbox Sandbox, GuestStream? First)> MakeAsync(
+        SandboxSpec spec, OpenRequest? first, CancellationToken cancellationToken)
+    {
         spec.Validate(Options);
         cancellationToken.ThrowIfCancellationRequested();
         EnsureMemory(spec);
         string id = Reserve();
-        Sandbox? sandbox = null;
+        bool made = false;
         try
         {
             long started = Options.TimeProvider.GetTimestamp();
-            sandbox = await StartAsync(id, spec, cancellationToken).ConfigureAwait(false);
+            (Sandbox Sandbox, GuestStream? First) result = await StartAsync(id, spec, first, cancellationToken).ConfigureAwait(false);
+            made = true;
             VmmLog.SandboxStarted(Logger, id, (long)Options.TimeProvider.GetElapsedTime(started).TotalMilliseconds);
-            return sandbox;
+            return result;
         }
         catch (IOException failure)
         {
@@ -141,7 +180,7 @@ public sealed class SandboxHost : IAsyncDisposable
         }
         finally
         {
-            Release(sandbox is null ? id : null);
+            Release(made ? null : id);
         }
     }
 
@@ -263,7 +302,8 @@ public sealed class SandboxHost : IAsyncDisposable
         _closing.Dispose();
     }
 
-    private async Task<Sandbox> StartAsync(string id, SandboxSpec spec, CancellationToken cancellationToken)
+    private async Task<(Sandbox Sandbox, GuestStream? First)> StartAsync(
+        string id, SandboxSpec spec, OpenRequest? first, CancellationToken cancellationToken)
     {
         using var files = new SandboxDisks();
         VmShape shape = _golden.Shape;
@@ -294,13 +334,16 @@ public sealed class SandboxHost : IAsyncDisposable
             long plug = PluggedBytes(spec, shape);
             plugged = plug == 0 ? Task.CompletedTask : PlugAsync(vm, plug, either.Token);
 
+            // The agent reads this port only once it has resumed: the command may wait there from now on.
+            GuestStream? stream = first is null ? null : vm.Channel.OpenStream(GuestPort.Bulk, first);
+
             phase = "loading the golden snapshot";
             await vm.Channel.WaitForHelloAsync(either.Token).ConfigureAwait(false);
 
             phase = "resuming the guest";
             ResumeResult resumed = await ResumeAsync(vm, id, spec, plug, either.Token).ConfigureAwait(false);
             await plugged.ConfigureAwait(false);
-            return Adopt(id, spec, vm, resumed);
+            return (Adopt(id, spec, vm, resumed), stream);
         }
         catch (Exception failure)
         {

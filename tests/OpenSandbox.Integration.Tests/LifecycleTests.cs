@@ -18,6 +18,35 @@ public sealed class LifecycleTests(HostFixture fixture)
     }
 
     [SkippableFact]
+    public async Task CreateAndExec_Command_RunsInASandboxThatStays()
+    {
+        SandboxHost host = fixture.HostWithImage;
+        byte[] input = new byte[1_000_000];
+        new Random(9).NextBytes(input);
+
+        SandboxFirstExec first = await host.CreateAndExecAsync(
+            ["sh", "-c", "cat > kept; sha256sum kept; exit 5"], options: new ExecOptions { StandardInput = input }, cancellationToken: ExecTests.Deadline());
+
+        await using Sandbox sandbox = first.Sandbox;
+        Assert.Equal(5, first.Result.ExitCode);
+        Assert.StartsWith(Convert.ToHexStringLower(System.Security.Cryptography.SHA256.HashData(input)), first.Result.StandardOutput, StringComparison.Ordinal);
+        Assert.Equal(input, await sandbox.Files.ReadAllBytesAsync("/workspace/kept", cancellationToken: ExecTests.Deadline()));
+    }
+
+    [SkippableFact]
+    public async Task CreateAndExec_ProgramThatIsNone_SaysSoAndLeavesNothing()
+    {
+        SandboxHost host = fixture.HostWithImage;
+        int before = host.List().Count;
+
+        SandboxOperationException failure = await Assert.ThrowsAsync<SandboxOperationException>(
+            () => host.CreateAndExecAsync(["/no/such/program"], cancellationToken: ExecTests.Deadline()));
+
+        Assert.Equal(SandboxErrorCode.NotFound, failure.Code);
+        Assert.Equal(before, host.List().Count);
+    }
+
+    [SkippableFact]
     public async Task Create_MoreMemoryThanTheGolden_IsPluggedIn()
     {
         await using Sandbox sandbox = await fixture.HostWithImage.CreateAsync(new SandboxSpec { MemoryMib = 1_024 });

@@ -30,8 +30,8 @@ internal sealed class ImageCreateRow() : Row("P2", "create -> first exec result,
 
             double cpuBefore = CpuTime.OursMilliseconds;
             long start = Stopwatch.GetTimestamp();
-            Sandbox sandbox = await bench.Host.CreateAsync(Bench.WithDisks, cancellationToken).ConfigureAwait(false);
-            ExecResult result = await sandbox.ExecAsync(FloorFiles.Command, cancellationToken: cancellationToken).ConfigureAwait(false);
+            (Sandbox sandbox, ExecResult result) = await bench.Host
+                .CreateAndExecAsync(FloorFiles.Command, Bench.WithDisks, cancellationToken: cancellationToken).ConfigureAwait(false);
             double total = Bench.Since(start);
             oursCpu.Add(CpuTime.OursMilliseconds - cpuBefore);
             await using (sandbox.ConfigureAwait(false))
