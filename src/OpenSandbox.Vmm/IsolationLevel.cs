@@ -10,7 +10,7 @@ public enum IsolationLevel
     Full,
 
     /// <summary>
-    /// Only descriptors, limits and the seccomp filter: QEMU keeps the caller's view of the host. For development without root; not for
+    /// Only descriptors, limits, the seccomp filter and, as root, a uid of its own: QEMU keeps the caller's view of the host. For development without root; not for
     /// untrusted code under TCG.
     /// </summary>
     None,

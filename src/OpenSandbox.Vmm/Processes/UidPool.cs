@@ -5,7 +5,7 @@ using OpenSandbox.Interop;
 namespace OpenSandbox.Vmm.Processes;
 
 /// <summary>
-/// Gives each VM a uid of its own on this machine, across all processes that use the library: a slot is a file that is locked as long as
+/// Gives each VM a uid of its own, across all processes that use the library with the same runtime directory: a slot is a file that is locked as long as
 /// the VM lives, and the kernel drops the lock with its holder.
 /// </summary>
 /// <remarks>Thread-safe.</remarks>
