@@ -58,6 +58,10 @@ internal static class CommandLine
         {
             verbose,
             new RunCommand(context, verbose),
+            new ExecCommand(context),
+            new ListCommand(context),
+            new RemoveCommand(context),
+            new KeeperCommand(context),
             new ImageCommand(context, verbose),
             new DoctorCommand(context),
             new VersionCommand(),

@@ -19,6 +19,7 @@ internal static class ArgumentLine
     {
         Command command = root;
         string path = root.Name;
+        int arguments = 0;
         for (int i = 0; i < args.Length; i++)
         {
             string token = args[i];
@@ -43,7 +44,7 @@ internal static class ArgumentLine
                 command = verb;
                 path = $"{path} {verb.Name}";
             }
-            else if (command is ITakesCommand)
+            else if (command is ITakesCommand { ArgumentsBefore: int before } && arguments++ == before)
             {
                 return [.. args[..i], EndOfOptions, .. args[i..]];
             }

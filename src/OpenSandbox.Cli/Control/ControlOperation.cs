@@ -1,0 +1,32 @@
+namespace OpenSandbox.Cli.Control;
+
+/// <summary>Names of what a keeper can be asked for.</summary>
+internal static class ControlOperation
+{
+    /// <summary>Describes the sandbox: Result <see cref="KeptSandboxInfo"/>.</summary>
+    internal const string Info = "info";
+
+    /// <summary>Ends the sandbox: Result when nothing is left of it.</summary>
+    internal const string Stop = "stop";
+
+    /// <summary>
+    /// Runs a command: Started, then Data and ErrorData while it writes, and Result <see cref="ControlExit"/>. The asking side sends Data
+    /// within its credit, DataEnd, Signal and Resize. The command ends with the connection.
+    /// </summary>
+    internal const string Execute = "execute";
+
+    /// <summary>Describes a path: Result <see cref="ControlFileEntry"/>.</summary>
+    internal const string Describe = "describe";
+
+    /// <summary>Lists a directory: an Item <see cref="ControlFileEntry"/> each, then Result.</summary>
+    internal const string List = "list";
+
+    /// <summary>Makes a directory with its parents: Result.</summary>
+    internal const string MakeDirectory = "mkdir";
+
+    /// <summary>Reads a file: Data, then Result.</summary>
+    internal const string Read = "read";
+
+    /// <summary>Writes a file: the asking side sends Data and DataEnd, then comes Result. Without a DataEnd nothing is written.</summary>
+    internal const string Write = "write";
+}

@@ -1,0 +1,133 @@
+using System.Threading.Channels;
+using OpenSandbox.Cli.Control;
+using OpenSandbox.Vmm;
+
+namespace OpenSandbox.Cli.Keeping;
+
+/// <summary>Commands.</summary>
+internal sealed partial class ControlSession
+{
+    /// <summary>Bytes of input that the command has not read yet.</summary>
+    private int _unused;
+
+    private async Task ExecuteAsync(ControlCommand command, CancellationToken ending)
+    {
+        var options = new ExecOptions
+        {
+            EnvironmentVariables = command.Environment,
+            WorkingDirectory = command.WorkingDirectory,
+            User = command.User,
+            Timeout = command.TimeoutMilliseconds is double limit ? ToTime(limit) : null,
+        };
+        SandboxProcess process = await server.Sandbox.StartProcessAsync(command.Arguments, options, ending).ConfigureAwait(false);
+        await using (process.ConfigureAwait(false))
+        {
+            using var over = CancellationTokenSource.CreateLinkedTokenSource(ending);
+            var input = Channel.CreateUnbounded<byte[]>(new UnboundedChannelOptions { SingleReader = true, SingleWriter = true });
+            await connection.SendAsync(ControlFrameKind.Started, ControlNothing.Instance, ControlJsonContext.Default.ControlNothing, ending).ConfigureAwait(false);
+            Task receiving = ReceiveAsync(process, input.Writer, over);
+            Task feeding = FeedAsync(process, input.Reader, over.Token);
+            try
+            {
+                await SendOutputAsync(process, over.Token).ConfigureAwait(false);
+                SandboxProcessExit exit = await process.WaitForExitAsync(over.Token).ConfigureAwait(false);
+                await connection.SendAsync(ControlFrameKind.Result, ControlExit.From(exit), ControlJsonContext.Default.ControlExit, over.Token).ConfigureAwait(false);
+            }
+            finally
+            {
+                await over.CancelAsync().ConfigureAwait(false);
+                await Task.WhenAll(receiving, feeding).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            }
+        }
+    }
+
+    /// <summary>
+    /// Reads what the other side sends as it comes, so that its end is seen at once even while the command does not read: what it may send
+    /// beyond what the command has read is bounded by its credit.
+    /// </summary>
+    private async Task ReceiveAsync(SandboxProcess process, ChannelWriter<byte[]> input, CancellationTokenSource over)
+    {
+        try
+        {
+            while (true)
+            {
+                ControlFrame frame = await connection.ReadAsync(over.Token).ConfigureAwait(false);
+                switch (frame.Kind)
+                {
+                    case ControlFrameKind.Data:
+                        if (Interlocked.Add(ref _unused, frame.Payload.Length) > ControlProtocol.Window)
+                        {
+                            throw new ControlProtocolException("more input came than there was credit for");
+                        }
+
+                        // Pieces of nothing would cost memory and no credit.
+                        if (!frame.Payload.IsEmpty && !input.TryWrite(frame.Payload.ToArray()))
+                        {
+                            throw new ControlProtocolException("input came after its end");
+                        }
+
+                        break;
+                    case ControlFrameKind.DataEnd:
+                        input.TryComplete();
+                        break;
+                    case ControlFrameKind.Signal:
+                        await process.SignalAsync(ToSignal(frame.Payload), over.Token).ConfigureAwait(false);
+                        break;
+                    case ControlFrameKind.None:
+                        return;
+                    default:
+                        throw new ControlProtocolException($"a frame of kind {frame.Kind} came to a running command");
+                }
+            }
+        }
+        finally
+        {
+            // The command does not outlive whoever asked for it.
+            await over.CancelAsync().ConfigureAwait(false);
+        }
+    }
+
+    private async Task FeedAsync(SandboxProcess process, ChannelReader<byte[]> input, CancellationToken cancellationToken)
+    {
+        bool open = true;
+        await foreach (byte[] piece in input.ReadAllAsync(cancellationToken).ConfigureAwait(false))
+        {
+            if (open && !await process.WriteAsync(piece, cancellationToken).ConfigureAwait(false))
+            {
+                // Nothing more will be read: whoever produces it may stop.
+                open = false;
+                await connection.SendAsync(ControlFrameKind.DataEnd, ReadOnlyMemory<byte>.Empty, cancellationToken).ConfigureAwait(false);
+            }
+
+            Interlocked.Add(ref _unused, -piece.Length);
+            await connection.SendAsync(ControlFrameKind.Credit, (uint)piece.Length, cancellationToken).ConfigureAwait(false);
+        }
+
+        await process.CompleteInputAsync(cancellationToken).ConfigureAwait(false);
+    }
+
+    private async Task SendOutputAsync(SandboxProcess process, CancellationToken cancellationToken)
+    {
+        byte[] buffer = new byte[ControlProtocol.MaxDataBytes];
+        while (true)
+        {
+            SandboxOutput piece = await process.ReadAsync(buffer, cancellationToken).ConfigureAwait(false);
+            if (piece.Count == 0)
+            {
+                return;
+            }
+
+            await connection
+                .SendAsync(piece.IsError ? ControlFrameKind.ErrorData : ControlFrameKind.Data, buffer.AsMemory(0, piece.Count), cancellationToken)
+                .ConfigureAwait(false);
+        }
+    }
+
+    private static int ToSignal(ReadOnlyMemory<byte> payload) => ControlConnection.ParseNumber(payload) is uint signal and >= 1 and <= 64
+        ? (int)signal
+        : throw new ControlProtocolException("a signal has a number from 1 to 64");
+
+    private static TimeSpan ToTime(double milliseconds) => milliseconds is > 0 and < int.MaxValue * 1_000d
+        ? TimeSpan.FromMilliseconds(milliseconds)
+        : throw new ArgumentException($"a timeout of {milliseconds} ms is out of range");
+}
