@@ -59,6 +59,7 @@ internal static class CommandLine
             verbose,
             new RunCommand(context, verbose),
             new ExecCommand(context),
+            new CopyCommand(context),
             new ListCommand(context),
             new RemoveCommand(context),
             new KeeperCommand(context),

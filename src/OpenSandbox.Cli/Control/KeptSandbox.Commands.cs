@@ -55,7 +55,7 @@ internal sealed partial class KeptSandbox
                     await unwanted.CancelAsync().ConfigureAwait(false);
                     break;
                 case ControlFrameKind.Result:
-                    return ControlConnection.Parse(frame.Payload, ControlJsonContext.Default.ControlExit);
+                    return ControlText.ReadExit(frame.Payload);
                 default:
                     throw new ControlProtocolException($"a frame of kind {frame.Kind} came from a running command");
             }

@@ -137,7 +137,7 @@ internal sealed partial class KeptSandbox : IDisposable
     public void Dispose() => _connection.Dispose();
 
     private Task RequestAsync(ControlRequest request, CancellationToken cancellationToken) =>
-        _connection.SendAsync(ControlFrameKind.Request, request, ControlJsonContext.Default.ControlRequest, cancellationToken);
+        _connection.SendAsync(ControlFrameKind.Request, ControlText.Write(request), cancellationToken);
 
     /// <summary>Reads a frame that must be of a kind.</summary>
     /// <exception cref="KeptSandboxException">The operation failed.</exception>
