@@ -21,7 +21,15 @@ internal sealed class ControlConnection(Socket socket) : IDisposable
     /// <exception cref="ControlProtocolException">The other side is something else, or has closed the connection.</exception>
     internal async Task<byte> ExchangePreamblesAsync(CancellationToken cancellationToken)
     {
-        await socket.SendAsync(ControlProtocol.Preamble.ToArray().AsMemory(), SocketFlags.None, cancellationToken).ConfigureAwait(false);
+        try
+        {
+            await socket.SendAsync(ControlProtocol.Preamble.ToArray().AsMemory(), SocketFlags.None, cancellationToken).ConfigureAwait(false);
+        }
+        catch (SocketException gone)
+        {
+            throw new ControlProtocolException($"the keeper of the sandbox has closed the connection: {gone.Message}", gone);
+        }
+
         if (!await FillAsync(ControlProtocol.PreambleBytes, cancellationToken).ConfigureAwait(false))
         {
             throw new ControlProtocolException("the keeper of the sandbox has closed the connection");
@@ -156,9 +164,10 @@ internal sealed class ControlConnection(Socket socket) : IDisposable
             {
                 received = await socket.ReceiveAsync(_input.AsMemory(_end), SocketFlags.None, cancellationToken).ConfigureAwait(false);
             }
-            catch (SocketException gone)
+            catch (SocketException)
             {
-                throw new ControlProtocolException($"the control socket cannot be read: {gone.Message}", gone);
+                // Reset, because something that was sent was not read: the end of the connection, as any other.
+                return false;
             }
 
             if (received == 0)

@@ -136,8 +136,23 @@ internal sealed partial class KeptSandbox : IDisposable
 
     public void Dispose() => _connection.Dispose();
 
-    private Task RequestAsync(ControlRequest request, CancellationToken cancellationToken) =>
-        _connection.SendAsync(ControlFrameKind.Request, ControlText.Write(request), cancellationToken);
+    private async Task RequestAsync(ControlRequest request, CancellationToken cancellationToken)
+    {
+        ReadOnlyMemory<byte> text = ControlText.Write(request);
+        if (text.Length > ControlProtocol.MaxJsonBytes)
+        {
+            throw new CliException("the command and its environment are larger than a sandbox takes");
+        }
+
+        try
+        {
+            await _connection.SendAsync(ControlFrameKind.Request, text, cancellationToken).ConfigureAwait(false);
+        }
+        catch (IOException gone)
+        {
+            throw new CliException($"sandbox {Id} is gone: its keeper has ended", gone);
+        }
+    }
 
     /// <summary>Reads a frame that must be of a kind.</summary>
     /// <exception cref="KeptSandboxException">The operation failed.</exception>

@@ -12,12 +12,15 @@ internal sealed class CopyOut(KeptSandbox kept, LeftOut leftOut, CancellationTok
     /// <summary>Each level holds an open directory.</summary>
     private const int MaxDepth = 256;
 
+    /// <summary>As many as a kernel follows.</summary>
+    private const int MaxLinks = 40;
+
     /// <summary>Copies a file, or a directory with everything in it.</summary>
     /// <param name="source">Absolute path in the guest.</param>
     /// <param name="destination">Where it goes; into it where that is a directory.</param>
     internal async Task CopyAsync(string source, string destination)
     {
-        ControlFileEntry entry = await DescribeAsync(source).ConfigureAwait(false);
+        (string path, ControlFileEntry entry) = await FollowAsync(source).ConfigureAwait(false);
         bool into = Directory.Exists(destination);
         string? name = CopyPath.NameOf(source);
         if (entry.Kind == SandboxFileKind.Directory)
@@ -26,7 +29,7 @@ internal sealed class CopyOut(KeptSandbox kept, LeftOut leftOut, CancellationTok
             string target = into && name is not null ? Path.Combine(destination, name) : destination;
             Directory.CreateDirectory(target);
             using HostDirectory directory = HostDirectory.Open(target);
-            await CopyDirectoryAsync(source, directory, depth: 0).ConfigureAwait(false);
+            await CopyDirectoryAsync(path, directory, depth: 0).ConfigureAwait(false);
             directory.SetMode(entry.Mode);
             return;
         }
@@ -44,37 +47,38 @@ internal sealed class CopyOut(KeptSandbox kept, LeftOut leftOut, CancellationTok
         string folder = into ? destination : Path.GetDirectoryName(Path.GetFullPath(destination)) ?? "/";
         using HostDirectory parent = HostDirectory.Open(folder);
         string fileName = into ? name ?? throw new CliException($"{source} is not a file") : Path.GetFileName(destination);
-        await parent.WriteFileAsync(fileName, entry.Mode, stream => kept.ReadFileAsync(source, stream, cancellationToken)).ConfigureAwait(false);
+        await parent.WriteFileAsync(fileName, entry.Mode, stream => kept.ReadFileAsync(path, stream, cancellationToken)).ConfigureAwait(false);
     }
 
     /// <summary>Copies a file's content to standard output.</summary>
     internal async Task CopyToOutputAsync(string source)
     {
+        (string path, ControlFileEntry _) = await FollowAsync(source).ConfigureAwait(false);
         var output = new OutputStream();
         await using (output.ConfigureAwait(false))
         {
-            await kept.ReadFileAsync(source, output, cancellationToken).ConfigureAwait(false);
+            await kept.ReadFileAsync(path, output, cancellationToken).ConfigureAwait(false);
         }
     }
 
-    private async Task<ControlFileEntry> DescribeAsync(string source)
+    /// <summary>Finds what the user has named: unlike a link in a directory, one that is named is followed, as cp does.</summary>
+    /// <returns>Its path without links at the end, and what it is.</returns>
+    private async Task<(string Path, ControlFileEntry Entry)> FollowAsync(string source)
     {
-        ControlFileEntry entry = await kept.DescribeAsync(source, cancellationToken).ConfigureAwait(false);
-        if (entry.Kind != SandboxFileKind.SymbolicLink)
+        string path = source;
+        for (int links = 0; links < MaxLinks; links++)
         {
-            return entry;
+            ControlFileEntry entry = await kept.DescribeAsync(path, cancellationToken).ConfigureAwait(false);
+            if (entry.Kind != SandboxFileKind.SymbolicLink || entry.Target is not string target)
+            {
+                return (path, entry);
+            }
+
+            string trimmed = path.TrimEnd('/');
+            path = target.StartsWith('/') ? target : trimmed[..(trimmed.LastIndexOf('/') + 1)] + target;
         }
 
-        // What the user names is followed, as cp does. Only a directory has a '.'.
-        try
-        {
-            return await kept.DescribeAsync(CopyPath.Join(source, "."), cancellationToken).ConfigureAwait(false);
-        }
-        catch (KeptSandboxException)
-        {
-            const int everybodyReads = 0x1A4;
-            return entry with { Kind = SandboxFileKind.File, Mode = everybodyReads };
-        }
+        throw new CliException($"{source} in sandbox {kept.Id} is a symbolic link with too many links behind it");
     }
 
     private async Task CopyDirectoryAsync(string source, HostDirectory destination, int depth)
