@@ -29,4 +29,10 @@ internal enum EventKind : byte
 
     /// <summary>A pipe whose command is over has bytes that nobody wants.</summary>
     LeftOverPipe,
+
+    /// <summary>A managed process has reported something.</summary>
+    Report,
+
+    /// <summary>A fork may have been refused.</summary>
+    ProcessLimit,
 }

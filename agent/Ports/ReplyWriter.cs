@@ -43,7 +43,7 @@ internal sealed class ReplyWriter
             case FileResult result:
                 Write(result);
                 break;
-            case StartedReply started:
+            case StartedReply { Process: null } started:
                 Write(started);
                 break;
             default:

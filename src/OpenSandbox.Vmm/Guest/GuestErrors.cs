@@ -15,15 +15,27 @@ internal static class GuestErrors
         if (failure is GuestOperationException refused)
         {
             return new SandboxOperationException(
-                CodeOf(refused), sandbox.Id, refused.Errno, $"sandbox {sandbox.Id}: {what}: {refused.Message}", refused);
+                CodeOf(refused), sandbox.Id, refused.Errno, StepOf(refused.Step), $"sandbox {sandbox.Id}: {what}: {refused.Message}", refused);
         }
 
         return new SandboxLostException(sandbox.Id, await sandbox.GetExitAsync(failure).ConfigureAwait(false), failure);
     }
 
+    private static ProcessStartStep? StepOf(string? step) => step switch
+    {
+        StartSteps.User => ProcessStartStep.User,
+        StartSteps.Streams => ProcessStartStep.Streams,
+        StartSteps.Clone => ProcessStartStep.Fork,
+        StartSteps.Limits => ProcessStartStep.Limits,
+        StartSteps.Session or StartSteps.StandardDescriptors or StartSteps.Groups or StartSteps.Gid or StartSteps.Uid => ProcessStartStep.Identity,
+        StartSteps.WorkingDirectory => ProcessStartStep.WorkingDirectory,
+        StartSteps.Exec => ProcessStartStep.Program,
+        _ => null,
+    };
+
     private static SandboxErrorCode CodeOf(GuestOperationException refused) => refused.Errno switch
     {
-        Errno.ENOENT or Errno.ENOTDIR => SandboxErrorCode.NotFound,
+        Errno.ENOENT or Errno.ENOTDIR or Errno.ESRCH => SandboxErrorCode.NotFound,
         Errno.EPERM or Errno.EACCES => SandboxErrorCode.PermissionDenied,
         Errno.ENOSPC => SandboxErrorCode.NoSpace,
         Errno.EAGAIN => SandboxErrorCode.LimitReached,
