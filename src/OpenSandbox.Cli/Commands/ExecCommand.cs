@@ -1,7 +1,9 @@
 using System.CommandLine;
+using OpenSandbox.Cli.Control;
 using OpenSandbox.Cli.Parsing;
 using OpenSandbox.Cli.Reporting;
 using OpenSandbox.Cli.Running;
+using OpenSandbox.Cli.Terminals;
 using OpenSandbox.Vmm;
 
 namespace OpenSandbox.Cli.Commands;
@@ -14,6 +16,13 @@ internal sealed class ExecCommand : Command, ITakesCommand, IHasExamples
     private readonly Option<bool> _input = new("--interactive", "-i")
     {
         Description = "Pass standard input on even if it is a terminal; a pipe or file always is",
+    };
+
+    private readonly Option<bool> _terminal = new("--tty", "-t") { Description = "Run it on a terminal, which is this one" };
+
+    private readonly Option<bool> _detach = new("--detach", "-d")
+    {
+        Description = "Leave it running in the background; its id is printed, for 'opensandbox logs'",
     };
 
     private readonly Option<bool> _noInput = new("--no-stdin", "-n")
@@ -34,7 +43,9 @@ internal sealed class ExecCommand : Command, ITakesCommand, IHasExamples
     {
         _process.AddTo(this);
         Options.Add(_input);
+        Options.Add(_terminal);
         Options.Add(_noInput);
+        Options.Add(_detach);
         Arguments.Add(_sandbox);
         Arguments.Add(_command);
         SetAction((parsed, _) => ExecuteAsync(parsed, context));
@@ -48,12 +59,16 @@ internal sealed class ExecCommand : Command, ITakesCommand, IHasExamples
 
     /// <inheritdoc/>
     public string Examples => """
-        Standard input, output and error are the command's, byte for byte. The command is killed when this program ends before it.
+        Standard input, output and error are the command's, byte for byte. The command is killed when this program ends before it,
+        with everything that it has started. With --tty every key goes to the command, Ctrl-C too; its outputs are one.
 
         Examples:
           opensandbox exec sb-1a2b3c4d -- ls -l
+          opensandbox exec -it sb-1a2b3c4d -- python3
           tar c . | opensandbox exec sb-1a2b3c4d -- tar x
           opensandbox exec -u root --timeout 1m sb-1a2b3c4d -- sh -c 'echo 1 >/proc/sys/vm/drop_caches'
+
+          opensandbox logs -f sb-1a2b3c4d $(opensandbox exec -d sb-1a2b3c4d -- make test)
 
         Exit codes: the command's own, and those of 'opensandbox run'.
         """;
@@ -61,12 +76,22 @@ internal sealed class ExecCommand : Command, ITakesCommand, IHasExamples
     private Task<int> ExecuteAsync(ParseResult parsed, CommandContext context)
     {
         ExecOptions options = _process.Read(parsed);
-        if (parsed.GetValue(_input) && parsed.GetValue(_noInput))
+        (bool input, bool terminal, bool noInput, bool detach) =
+            (parsed.GetValue(_input), parsed.GetValue(_terminal), parsed.GetValue(_noInput), parsed.GetValue(_detach));
+        if (noInput && (input || terminal))
         {
-            throw new UsageException("options --interactive and --no-stdin: they contradict each other");
+            throw new UsageException("option --no-stdin: it contradicts --interactive and --tty");
         }
 
-        bool pass = parsed.GetValue(_input) || (!parsed.GetValue(_noInput) && Console.IsInputRedirected);
-        return KeptRun.ExecuteAsync(parsed.GetValue(_sandbox)!, options, parsed.GetValue(_command)!, pass, context);
+        if (detach && (input || terminal))
+        {
+            throw new UsageException("option --detach: a command in the background has neither input nor terminal from here");
+        }
+
+        string id = parsed.GetValue(_sandbox)!;
+        ControlCommand command = KeptRun.Describe(options, parsed.GetValue(_command)!);
+        return detach ? KeptRun.StartAsync(id, command, context)
+            : terminal ? KeptRun.ExecuteOnTerminalAsync(id, command, context)
+            : KeptRun.ExecuteAsync(id, command, input || (!noInput && !LocalTerminal.IsInput), context);
     }
 }

@@ -17,4 +17,13 @@ internal sealed record ControlCommand
 
     /// <summary>Time after which it is killed, milliseconds.</summary>
     public double? TimeoutMilliseconds { get; init; }
+
+    /// <summary>Whether it has an input. A terminal always has one.</summary>
+    public bool Input { get; init; }
+
+    /// <summary>Its terminal; <see langword="null"/>: it runs on pipes.</summary>
+    public ControlTerminal? Terminal { get; init; }
+
+    /// <summary>It goes on by itself: the Result is <see cref="ControlStarted"/>, and comes at once.</summary>
+    public bool Detached { get; init; }
 }

@@ -13,6 +13,10 @@ namespace OpenSandbox.Cli.Control;
 [JsonSerializable(typeof(ControlFailure))]
 [JsonSerializable(typeof(ControlNothing))]
 [JsonSerializable(typeof(ControlExit))]
+[JsonSerializable(typeof(ControlGap))]
+[JsonSerializable(typeof(ControlStarted))]
+[JsonSerializable(typeof(ProcessRow[]))]
+[JsonSerializable(typeof(UsageRow))]
 [JsonSerializable(typeof(ControlFileEntry))]
 [JsonSerializable(typeof(KeptSandboxInfo))]
 internal sealed partial class ControlJsonContext : JsonSerializerContext;

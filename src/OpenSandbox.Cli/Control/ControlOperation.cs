@@ -10,10 +10,22 @@ internal static class ControlOperation
     internal const string Stop = "stop";
 
     /// <summary>
-    /// Runs a command: Started, then Data and ErrorData while it writes, and Result <see cref="ControlExit"/>. The asking side sends Data
+    /// Runs a command: Started <see cref="ControlStarted"/>, then Data and ErrorData while it writes, and Result <see cref="ControlExit"/>. The asking side sends Data
     /// within its credit, DataEnd, Signal and Resize. The command ends with the connection.
     /// </summary>
     internal const string Execute = "execute";
+
+    /// <summary>Lists processes: Result an array of <see cref="ProcessRow"/>.</summary>
+    internal const string Processes = "processes";
+
+    /// <summary>What the sandbox uses: Result <see cref="UsageRow"/>.</summary>
+    internal const string Usage = "usage";
+
+    /// <summary>
+    /// The output of a process: Data and ErrorData, an Item <see cref="ControlGap"/> for what is not kept any more, then Result. The asking
+    /// side ends it early by closing the connection.
+    /// </summary>
+    internal const string Output = "output";
 
     /// <summary>Describes a path: Result <see cref="ControlFileEntry"/>.</summary>
     internal const string Describe = "describe";

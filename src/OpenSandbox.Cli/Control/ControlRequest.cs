@@ -11,4 +11,7 @@ internal sealed record ControlRequest
 
     /// <summary>Of the operations on files.</summary>
     public ControlFile? File { get; init; }
+
+    /// <summary>Of <see cref="ControlOperation.Output"/>.</summary>
+    public ControlOutput? Output { get; init; }
 }

@@ -33,6 +33,19 @@ internal static class ControlText
             json.WriteEndObject();
         }
 
+        if (request.Output is ControlOutput output)
+        {
+            json.WriteStartObject("output"u8);
+            WriteText(json, "process"u8, output.Process);
+            if (output.From is long from)
+            {
+                json.WriteNumber("from"u8, from);
+            }
+
+            json.WriteBoolean("follow"u8, output.Follow);
+            json.WriteEndObject();
+        }
+
         json.WriteEndObject();
         json.Flush();
         return buffer.WrittenMemory;
@@ -88,6 +101,18 @@ internal static class ControlText
         {
             json.WriteNumber("timeoutMilliseconds"u8, timeout);
         }
+
+        json.WriteBoolean("input"u8, command.Input);
+        if (command.Terminal is ControlTerminal terminal)
+        {
+            json.WriteStartObject("terminal"u8);
+            json.WriteNumber("columns"u8, terminal.Columns);
+            json.WriteNumber("rows"u8, terminal.Rows);
+            json.WriteString("type"u8, terminal.Type);
+            json.WriteEndObject();
+        }
+
+        json.WriteBoolean("detached"u8, command.Detached);
     }
 
     private static void WriteText(Utf8JsonWriter json, ReadOnlySpan<byte> name, string? value)

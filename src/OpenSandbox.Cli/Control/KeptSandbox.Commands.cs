@@ -13,6 +13,7 @@ internal sealed partial class KeptSandbox
     /// <returns>How it ended; all its output has been written.</returns>
     internal async Task<ControlExit> ExecuteAsync(ControlCommand command, OutputSink sink, IInputSource? input, CancellationToken cancellationToken)
     {
+        command = command with { Input = input is not null };
         await RequestAsync(new ControlRequest { Operation = ControlOperation.Execute, Command = command }, cancellationToken).ConfigureAwait(false);
         await ExpectAsync(ControlFrameKind.Started, cancellationToken).ConfigureAwait(false);
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
@@ -20,7 +21,7 @@ internal sealed partial class KeptSandbox
         using var unwanted = CancellationTokenSource.CreateLinkedTokenSource(ended.Token);
 
         // It ends when the input or the command does; nobody waits for it, as a read from a terminal may last for ever.
-        Task sending = SendInputAsync(input, credit, unwanted.Token);
+        Task sending = input is null ? Task.CompletedTask : SendInputAsync(input, credit, unwanted.Token);
         try
         {
             // On a thread of its own from the start: a write that waits must not keep this method from being cancelled.
@@ -31,6 +32,20 @@ internal sealed partial class KeptSandbox
         {
             await ended.CancelAsync().ConfigureAwait(false);
             _ = sending.ContinueWith(static failed => _ = failed.Exception, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted, TaskScheduler.Default);
+        }
+    }
+
+    /// <summary>Tells a running command's terminal its size. What cannot be told any more is not: whoever reads the output reports why.</summary>
+    internal async Task ResizeAsync(int columns, int rows, CancellationToken cancellationToken)
+    {
+        try
+        {
+            uint size = (uint)columns | ((uint)rows << 16);
+            await _connection.SendAsync(ControlFrameKind.Resize, size, cancellationToken).ConfigureAwait(false);
+        }
+        catch (Exception over) when (over is IOException or OperationCanceledException or ObjectDisposedException)
+        {
+            return;
         }
     }
 
@@ -50,6 +65,9 @@ internal sealed partial class KeptSandbox
                 case ControlFrameKind.Credit:
                     credit.Give(ControlConnection.ParseNumber(frame.Payload));
                     break;
+                case ControlFrameKind.Item:
+                    // A reader that is waited for misses nothing.
+                    throw new ControlProtocolException("part of a command's output is missing");
                 case ControlFrameKind.DataEnd:
                     // The command takes no more input.
                     await unwanted.CancelAsync().ConfigureAwait(false);
@@ -62,22 +80,19 @@ internal sealed partial class KeptSandbox
         }
     }
 
-    private async Task SendInputAsync(IInputSource? input, ControlCredit credit, CancellationToken cancellationToken)
+    private async Task SendInputAsync(IInputSource input, ControlCredit credit, CancellationToken cancellationToken)
     {
         try
         {
-            if (input is not null)
+            byte[] buffer = new byte[ControlProtocol.MaxDataBytes];
+            int count;
+            while ((count = await input.ReadAsync(buffer, cancellationToken).ConfigureAwait(false)) > 0)
             {
-                byte[] buffer = new byte[ControlProtocol.MaxDataBytes];
-                int count;
-                while ((count = await input.ReadAsync(buffer, cancellationToken).ConfigureAwait(false)) > 0)
+                for (int sent = 0; sent < count;)
                 {
-                    for (int sent = 0; sent < count;)
-                    {
-                        int room = await credit.TakeAsync(count - sent, cancellationToken).ConfigureAwait(false);
-                        await _connection.SendAsync(ControlFrameKind.Data, buffer.AsMemory(sent, room), cancellationToken).ConfigureAwait(false);
-                        sent += room;
-                    }
+                    int room = await credit.TakeAsync(count - sent, cancellationToken).ConfigureAwait(false);
+                    await _connection.SendAsync(ControlFrameKind.Data, buffer.AsMemory(sent, room), cancellationToken).ConfigureAwait(false);
+                    sent += room;
                 }
             }
 

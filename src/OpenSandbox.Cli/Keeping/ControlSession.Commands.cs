@@ -12,25 +12,25 @@ internal sealed partial class ControlSession
 
     private async Task ExecuteAsync(ControlCommand command, CancellationToken ending)
     {
-        var options = new ExecOptions
-        {
-            EnvironmentVariables = command.Environment,
-            WorkingDirectory = command.WorkingDirectory,
-            User = command.User,
-            Timeout = command.TimeoutMilliseconds is double limit ? ToTime(limit) : null,
-        };
-        SandboxProcess process = await server.Sandbox.StartProcessAsync(command.Arguments, options, ending).ConfigureAwait(false);
+        SandboxProcess process = await server.Sandbox.StartAsync(command.Arguments, OptionsOf(command), ending).ConfigureAwait(false);
         await using (process.ConfigureAwait(false))
         {
+            var started = new ControlStarted { Id = process.Id };
+            if (command.Detached)
+            {
+                await connection.SendAsync(ControlFrameKind.Result, started, ControlJsonContext.Default.ControlStarted, ending).ConfigureAwait(false);
+                return;
+            }
+
             using var over = CancellationTokenSource.CreateLinkedTokenSource(ending);
             var input = Channel.CreateUnbounded<byte[]>(new UnboundedChannelOptions { SingleReader = true, SingleWriter = true });
-            await connection.SendAsync(ControlFrameKind.Started, ControlNothing.Instance, ControlJsonContext.Default.ControlNothing, ending).ConfigureAwait(false);
+            await connection.SendAsync(ControlFrameKind.Started, started, ControlJsonContext.Default.ControlStarted, ending).ConfigureAwait(false);
             Task receiving = ReceiveAsync(process, input.Writer, over);
-            Task feeding = FeedAsync(process, input.Reader, over.Token);
+            Task feeding = HasInput(command) ? FeedAsync(process, input.Reader, over.Token) : Task.CompletedTask;
             try
             {
                 await SendOutputAsync(process, over.Token).ConfigureAwait(false);
-                SandboxProcessExit exit = await process.WaitForExitAsync(over.Token).ConfigureAwait(false);
+                SandboxProcessExit exit = await process.WaitAsync(over.Token).ConfigureAwait(false);
                 await connection.SendAsync(ControlFrameKind.Result, ControlExit.From(exit), ControlJsonContext.Default.ControlExit, over.Token).ConfigureAwait(false);
             }
             finally
@@ -73,6 +73,10 @@ internal sealed partial class ControlSession
                     case ControlFrameKind.Signal:
                         await process.SignalAsync(ToSignal(frame.Payload), over.Token).ConfigureAwait(false);
                         break;
+                    case ControlFrameKind.Resize:
+                        (int columns, int rows) = ToSize(frame.Payload);
+                        await process.ResizeTerminalAsync(columns, rows, over.Token).ConfigureAwait(false);
+                        break;
                     case ControlFrameKind.None:
                         return;
                     default:
@@ -112,15 +116,35 @@ internal sealed partial class ControlSession
         while (true)
         {
             SandboxOutput piece = await process.ReadAsync(buffer, cancellationToken).ConfigureAwait(false);
-            if (piece.Count == 0)
+            if (piece.IsEnd)
             {
                 return;
             }
 
-            await connection
-                .SendAsync(piece.IsError ? ControlFrameKind.ErrorData : ControlFrameKind.Data, buffer.AsMemory(0, piece.Count), cancellationToken)
-                .ConfigureAwait(false);
+            await SendAsync(piece, buffer, cancellationToken).ConfigureAwait(false);
         }
+    }
+
+    private static bool HasInput(ControlCommand command) => command.Input || command.Terminal is not null;
+
+    private static StartOptions OptionsOf(ControlCommand command) => new()
+    {
+        EnvironmentVariables = command.Environment,
+        WorkingDirectory = command.WorkingDirectory,
+        User = command.User,
+        Timeout = command.TimeoutMilliseconds is double limit ? ToTime(limit) : null,
+        Input = HasInput(command) ? ProcessInput.Open : ProcessInput.Null,
+        Terminal = command.Terminal is ControlTerminal terminal
+            ? new TerminalOptions { Columns = terminal.Columns, Rows = terminal.Rows, Type = terminal.Type }
+            : null,
+        Detached = command.Detached,
+    };
+
+    private static (int Columns, int Rows) ToSize(ReadOnlyMemory<byte> payload)
+    {
+        uint size = ControlConnection.ParseNumber(payload);
+        (int columns, int rows) = ((int)(size & ushort.MaxValue), (int)(size >> 16));
+        return columns > 0 && rows > 0 ? (columns, rows) : throw new ControlProtocolException("a terminal has at least one column and one row");
     }
 
     private static int ToSignal(ReadOnlyMemory<byte> payload) => ControlConnection.ParseNumber(payload) is uint signal and >= 1 and <= 64

@@ -73,6 +73,15 @@ internal sealed partial class ControlSession(ControlConnection connection, Contr
             case ControlOperation.Execute:
                 await ExecuteAsync(Require(request.Command), ending).ConfigureAwait(false);
                 return false;
+            case ControlOperation.Processes:
+                await ListProcessesAsync(ending).ConfigureAwait(false);
+                return true;
+            case ControlOperation.Usage:
+                await SendUsageAsync(ending).ConfigureAwait(false);
+                return true;
+            case ControlOperation.Output:
+                await SendOutputAsync(Require(request.Output), ending).ConfigureAwait(false);
+                return false;
             case ControlOperation.Describe:
                 await DescribeAsync(Require(request.File), ending).ConfigureAwait(false);
                 return true;
@@ -114,5 +123,6 @@ internal sealed partial class ControlSession(ControlConnection connection, Contr
         Code = failure is SandboxException known ? known.Code.ToString() : nameof(SandboxErrorCode.InvalidRequest),
         Message = Reporting.ErrorWriter.Describe(failure),
         Errno = (failure as SandboxOperationException)?.Errno ?? 0,
+        Step = (failure as SandboxOperationException)?.FailedStep?.ToString(),
     };
 }

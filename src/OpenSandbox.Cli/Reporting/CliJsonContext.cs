@@ -16,6 +16,8 @@ namespace OpenSandbox.Cli.Reporting;
 [JsonSerializable(typeof(ImageRow[]))]
 [JsonSerializable(typeof(DoctorReport))]
 [JsonSerializable(typeof(KeptSandboxInfo[]))]
+[JsonSerializable(typeof(ProcessRow[]))]
+[JsonSerializable(typeof(UsageRow))]
 internal sealed partial class CliJsonContext : JsonSerializerContext
 {
     /// <summary>The same, leaving characters beyond ASCII as they are: this is for terminals and programs, never for web pages.</summary>

@@ -46,14 +46,16 @@ internal static class CommandRun
     /// <summary>The exit code for a command that has not run, or not to its end.</summary>
     internal static int CodeOf(Exception failure) => failure switch
     {
-        SandboxOperationException operation => CodeOfStart(operation.Code, operation.Errno),
-        KeptSandboxException { Code: SandboxErrorCode code } kept => CodeOfStart(code, kept.Failure.Errno),
+        SandboxOperationException operation => CodeOfStart(operation.Code, operation.Errno, operation.FailedStep),
+        KeptSandboxException { Code: SandboxErrorCode code } kept => CodeOfStart(code, kept.Failure.Errno, kept.Step),
         _ => CommandLine.CodeOf(failure),
     };
 
     /// <summary>The exit code for a command that could not be started in a sandbox that is fine.</summary>
-    internal static int CodeOfStart(SandboxErrorCode code, int errno) => code switch
+    internal static int CodeOfStart(SandboxErrorCode code, int errno, ProcessStartStep? step) => code switch
     {
+        // A working directory that is missing is not a program that is.
+        _ when step is not ProcessStartStep.Program => ExitCodes.Failed,
         SandboxErrorCode.NotFound => ExitCodes.CommandNotFound,
         SandboxErrorCode.PermissionDenied => ExitCodes.CannotExecute,
         _ => errno is ENoExec or EPerm or EAcces ? ExitCodes.CannotExecute : ExitCodes.Failed,
