@@ -17,7 +17,6 @@ internal sealed class ListCommand : Command, IHasExamples
     internal ListCommand(CommandContext context)
         : base("ls", "List the sandboxes that are kept on this machine for this user")
     {
-        Aliases.Add("list");
         Options.Add(_json);
         Options.Add(_quiet);
         SetAction((parsed, _) => ListAsync(parsed, context));
