@@ -52,6 +52,7 @@ internal static class Linux
     internal const uint EPOLLOUT = 4;
     internal const uint EPOLLERR = 8;
     internal const uint EPOLLHUP = 0x10;
+    internal const uint EPOLLRDHUP = 0x2000;
     internal const uint EPOLLET = 1u << 31;
     internal const int EPOLL_CTL_ADD = 1;
     internal const int EPOLL_CTL_DEL = 2;
@@ -79,6 +80,7 @@ internal static class Linux
 
     internal const int AF_UNIX = 1;
     internal const int AF_INET = 2;
+    internal const int AF_INET6 = 10;
     internal const int AF_NETLINK = 16;
     internal const int SOCK_STREAM = 1;
     internal const int SOCK_DGRAM = 2;
@@ -86,6 +88,19 @@ internal static class Linux
     internal const int SOCK_CLOEXEC = O_CLOEXEC;
     internal const int SOCK_NONBLOCK = O_NONBLOCK;
     internal const int NETLINK_KOBJECT_UEVENT = 15;
+
+    internal const int IPPROTO_IP = 0;
+    internal const int IPPROTO_TCP = 6;
+    internal const int IPPROTO_IPV6 = 41;
+    internal const int SOL_SOCKET = 1;
+    internal const int SO_REUSEADDR = 2;
+    internal const int SO_ERROR = 4;
+    internal const int SO_LINGER = 13;
+    internal const int SO_ORIGINAL_DST = 80;
+    internal const int IPV6_V6ONLY = 26;
+    internal const int TCP_NODELAY = 1;
+    internal const int SHUT_WR = 1;
+    internal const int EINPROGRESS = 115;
 
     internal const int PROT_READ_WRITE = 3;
     internal const int MAP_PRIVATE = 2;

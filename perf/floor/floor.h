@@ -91,7 +91,7 @@ struct setup {
 struct machine {
     bool running;
     pid_t launcher;
-    int output, status, qmp, console;
+    int output, status, qmp, network, console;
     struct port control, bulk;
 };
 

@@ -15,6 +15,15 @@ public sealed record OpenRequest
     /// <summary>Parameters of all file operations.</summary>
     public FileRequest? File { get; init; }
 
+    /// <summary>Parameters of <see cref="Operations.Connect"/> and <see cref="Operations.Tcp"/>.</summary>
+    public TcpRequest? Tcp { get; init; }
+
+    /// <summary>Parameters of <see cref="Operations.Dns"/>.</summary>
+    public DnsRequest? Dns { get; init; }
+
+    /// <summary>Parameters of <see cref="Operations.Scale"/>.</summary>
+    public ScaleRequest? Scale { get; init; }
+
     /// <summary>Bytes that <see cref="Operations.Source"/> sends.</summary>
     public long? Length { get; init; }
 }

@@ -27,6 +27,18 @@ public static class Operations
     /// <summary>Removes a file or a directory.</summary>
     public const string Remove = "remove";
 
+    /// <summary>Network port, host to agent: a connection to a TCP port inside the guest. Data is the connection's, both ways.</summary>
+    public const string Connect = "connect";
+
+    /// <summary>Network port, agent to host: a connection to an address outside. Data is the connection's, both ways.</summary>
+    public const string Tcp = "tcp";
+
+    /// <summary>Network port, agent to host: a DNS query.</summary>
+    public const string Dns = "dns";
+
+    /// <summary>Network port, agent to host: the guest wants another size.</summary>
+    public const string Scale = "scale";
+
     /// <summary>Takes Data and drops it: measures the port.</summary>
     public const string Sink = "sink";
 

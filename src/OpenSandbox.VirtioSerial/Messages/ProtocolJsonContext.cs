@@ -18,6 +18,7 @@ namespace OpenSandbox.VirtioSerial;
 [JsonSerializable(typeof(FileEntry))]
 [JsonSerializable(typeof(FileResult))]
 [JsonSerializable(typeof(ListResult))]
+[JsonSerializable(typeof(HostReply))]
 [JsonSerializable(typeof(AgentError))]
 [JsonSerializable(typeof(AgentHello))]
 [JsonSerializable(typeof(HostWelcome))]
