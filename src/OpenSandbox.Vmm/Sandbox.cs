@@ -20,7 +20,7 @@ namespace OpenSandbox.Vmm;
 /// Console.Write(result.StandardOutput);
 /// </code>
 /// </example>
-public sealed class Sandbox : IAsyncDisposable
+public sealed partial class Sandbox : IAsyncDisposable
 {
     private static readonly TimeSpan s_watchDelay = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan s_spaceRetry = TimeSpan.FromSeconds(1);
@@ -30,6 +30,7 @@ public sealed class Sandbox : IAsyncDisposable
     private readonly TaskCompletionSource<SandboxExit> _stopped = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource _destroy = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly CancellationTokenSource _ending = new();
+    private readonly EgressGateway _gateway;
     private Task _life = Task.CompletedTask;
     private SandboxExit? _exit;
     private int _state = (int)SandboxState.Running;
@@ -42,6 +43,8 @@ public sealed class Sandbox : IAsyncDisposable
         Spec = spec;
         CreatedAt = host.Options.TimeProvider.GetUtcNow();
         Files = new SandboxFiles(this);
+        _gateway = new EgressGateway(id, spec.Egress, host.GatewayOptions(spec), host.Logger);
+        Network = new SandboxNetwork(_gateway);
         Resumed = resumed;
     }
 
@@ -314,7 +317,8 @@ public sealed class Sandbox : IAsyncDisposable
     internal void Begin()
     {
         // Without disks there is nothing that could run full.
-        _life = LiveAsync(Spec.Image is null ? Task.CompletedTask : Task.Run(WatchDisksAsync));
+        Task network = new GuestNetworkService(Id, Channel, _gateway, _host.Logger).RunAsync();
+        _life = LiveAsync(Spec.Image is null ? network : Task.WhenAll(network, Task.Run(WatchDisksAsync)));
     }
 
     /// <summary>Follows the VM to its end, whoever ends it, and frees everything.</summary>
@@ -331,6 +335,7 @@ public sealed class Sandbox : IAsyncDisposable
         try
         {
             await _ending.CancelAsync().ConfigureAwait(false);
+            await _gateway.DisposeAsync().ConfigureAwait(false);
             await _vm.DisposeAsync().ConfigureAwait(false);
             await watch.ConfigureAwait(false);
         }

@@ -57,6 +57,14 @@ public sealed partial class SandboxHost : IAsyncDisposable
     /// <summary>The root file system images.</summary>
     public SandboxImages Images { get; }
 
+    /// <summary>How the gateway of a sandbox works.</summary>
+    internal EgressGatewayOptions GatewayOptions(SandboxSpec spec) => new()
+    {
+        Limits = spec.EgressLimits,
+        TimeProvider = Options.TimeProvider,
+        DnsServers = Options.DnsServers,
+    };
+
     internal ILogger Logger => _context.Logger;
 
     internal VmmContext Context => _context;

@@ -65,6 +65,11 @@ public sealed record SandboxHostOptions
     /// </summary>
     public int FirstUid { get; init; } = 1_900_000_000;
 
+    /// <summary>
+    /// DNS servers that answer the guests' queries, at most 8. Default: those of the host's <c>/etc/resolv.conf</c>, read again when it changes.
+    /// </summary>
+    public IReadOnlyList<System.Net.IPEndPoint>? DnsServers { get; init; }
+
     /// <summary>Clock and timers. Default: the system's.</summary>
     public TimeProvider TimeProvider { get; init; } = TimeProvider.System;
 
@@ -82,6 +87,7 @@ public sealed record SandboxHostOptions
         ThrowIfOutside(MaxSandboxes, 1, 16_384, nameof(MaxSandboxes));
         ThrowIfOutside(HostMemoryReserveMib, 0, 1_048_576, nameof(HostMemoryReserveMib));
         ThrowIfOutside(FirstUid, 1_000, int.MaxValue - 65_536, nameof(FirstUid));
+        ThrowIfOutside(DnsServers?.Count ?? 1, 1, 8, nameof(DnsServers));
         foreach (TimeSpan limit in (ReadOnlySpan<TimeSpan>)[StartTimeout, GoldenBuildTimeout, KvmProbeTimeout, RequestTimeout, KillTimeout])
         {
             ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(limit, TimeSpan.Zero);

@@ -29,6 +29,12 @@ public sealed record SandboxSpec
     /// <summary>Host name, 1 to 63 letters, digits and hyphens. Default: the sandbox's id.</summary>
     public string? Hostname { get; init; }
 
+    /// <summary>What the guest may reach. Default: <see cref="EgressPolicy.AllowPublic"/>.</summary>
+    public EgressPolicy Egress { get; init; } = EgressPolicy.AllowPublic;
+
+    /// <summary>How much network the guest may use. Default: see <see cref="EgressLimits"/>.</summary>
+    public EgressLimits EgressLimits { get; init; } = new();
+
     internal void Validate(SandboxHostOptions options)
     {
         if (MemoryMib is int memory)
@@ -58,6 +64,9 @@ public sealed record SandboxSpec
             throw new ArgumentException($"host name '{Hostname}': 1 to 63 letters, digits and hyphens", nameof(Hostname));
         }
 
+        ArgumentNullException.ThrowIfNull(Egress);
+        ArgumentNullException.ThrowIfNull(EgressLimits);
+        EgressLimits.Validate();
         ArgumentNullException.ThrowIfNull(EnvironmentVariables);
         GuestText.ValidateEnvironment(EnvironmentVariables);
     }

@@ -21,6 +21,9 @@ public enum SandboxErrorCode
     /// <summary>A limit of the sandbox was reached, such as the number of processes.</summary>
     LimitReached,
 
+    /// <summary>Nothing listens at the guest's port.</summary>
+    ConnectionRefused,
+
     /// <summary>The sandbox is gone.</summary>
     Lost,
 

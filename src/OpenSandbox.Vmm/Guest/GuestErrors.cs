@@ -26,6 +26,7 @@ internal static class GuestErrors
         Errno.ENOENT or Errno.ENOTDIR => SandboxErrorCode.NotFound,
         Errno.EPERM or Errno.EACCES => SandboxErrorCode.PermissionDenied,
         Errno.ENOSPC => SandboxErrorCode.NoSpace,
+        Errno.ECONNREFUSED => SandboxErrorCode.ConnectionRefused,
         Errno.EAGAIN => SandboxErrorCode.LimitReached,
         _ => refused.Code switch
         {
