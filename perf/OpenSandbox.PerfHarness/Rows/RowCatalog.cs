@@ -23,7 +23,7 @@ internal static class RowCatalog
         new AllocationRow(),
         new PendingRow("P17", "memory grow +512 MiB visible in the guest", "<= 1.2x"),
         new PendingRow("P18", "HTTP create+exec+delete over loopback", "<= library + 2 ms"),
-        new PendingRow("P19", "proxied TCP through the guest tunnel, 64 MiB", ">= 0.7x"),
+        new TunnelRow(),
         new IdlePagesRow(),
     ];
 
