@@ -45,7 +45,7 @@ internal sealed class EgressGateway : IAsyncDisposable
         SendBandwidth = limits.SendBytesPerSecond is long send ? new EgressBandwidth(send, options.TimeProvider) : null;
         ReceiveBandwidth = limits.ReceiveBytesPerSecond is long receive ? new EgressBandwidth(receive, options.TimeProvider) : null;
         _refusals = new EgressRefusals(sandboxId, options.TimeProvider, logger);
-        _dns = new DnsService(options, () => Volatile.Read(ref _policy), _names, _refusals, _counters);
+        _dns = new DnsService(options, () => Volatile.Read(ref _policy), _guard, _names, _refusals, _counters);
     }
 
     /// <summary>The policy. Setting it judges the open connections anew: those that it does not allow are reset before the setter returns.</summary>
