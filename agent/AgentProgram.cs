@@ -43,6 +43,7 @@ internal static class AgentProgram
         var cgroups = new SandboxCgroup();
         var resumeThread = new AgentWorker("resume");
         var mountThread = new AgentWorker("mount");
+        PluggedMemory.NoteBoot();
         WarmUp.Run(cgroups, resumeThread, mountThread);
         var bulk = new BulkLoop(bulkPort, state, new CommandTable(cgroups));
         var control = new ControlLoop(controlPort, state, bulk, new Resumer(cgroups, mountThread), resumeThread);

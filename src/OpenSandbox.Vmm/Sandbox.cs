@@ -20,7 +20,7 @@ namespace OpenSandbox.Vmm;
 /// Console.Write(result.StandardOutput);
 /// </code>
 /// </example>
-public sealed class Sandbox : IAsyncDisposable
+public sealed partial class Sandbox : IAsyncDisposable
 {
     private static readonly TimeSpan s_watchDelay = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan s_spaceRetry = TimeSpan.FromSeconds(1);
@@ -43,6 +43,7 @@ public sealed class Sandbox : IAsyncDisposable
         CreatedAt = host.Options.TimeProvider.GetUtcNow();
         Files = new SandboxFiles(this);
         Resumed = resumed;
+        _resizer = new SandboxResizer(this, host, vm);
     }
 
     /// <summary><c>sb-</c> and eight hexadecimal digits; unique within its host.</summary>
