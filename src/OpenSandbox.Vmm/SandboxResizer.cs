@@ -100,14 +100,7 @@ internal sealed class SandboxResizer
     {
         SandboxLimits before = Limits;
         int memory = resize.MemoryMib ?? before.MemoryMib;
-        var limits = new GuestLimits
-        {
-            PidsMax = resize.PidsMax,
-            CpuMaxPercent = resize.CpuPercent is null && resize.MemoryMib is null
-                ? null
-                : EffectiveCpuPercent(resize.CpuPercent, memory, Options.VcpuCount),
-            MemoryMaxBytes = resize.MemoryMib is null ? null : ProcessBytes((long)memory << Mebi),
-        };
+        GuestLimits limits = LimitsOf(resize, memory, Options.VcpuCount);
         if (memory > before.MemoryMib)
         {
             _host.EnsureMemory(memory);
@@ -120,6 +113,23 @@ internal sealed class SandboxResizer
             : plugged < pluggedBefore ? await ShrinkAsync(memory, limits, pluggedBefore - plugged).ConfigureAwait(false)
             : await LimitAsync(memory, limits).ConfigureAwait(false);
     }
+
+    /// <summary>The request with which the guest waits for memory; the performance harness sends the same.</summary>
+    internal static OpenRequest DescribeGrow(SandboxResize resize, int memoryMib, SandboxHost host) => new()
+    {
+        Op = Operations.Limits,
+        Limits = Growth(
+            LimitsOf(resize, memoryMib, host.Options.VcpuCount), (long)(memoryMib - host.Golden.Shape.BaseMemoryMib) << Mebi),
+    };
+
+    private static LimitsRequest Growth(GuestLimits limits, long plugged) => new() { Limits = limits, PluggedMemoryBytes = plugged };
+
+    private static GuestLimits LimitsOf(SandboxResize resize, int memoryMib, int vcpus) => new()
+    {
+        PidsMax = resize.PidsMax,
+        CpuMaxPercent = resize.CpuPercent is null && resize.MemoryMib is null ? null : EffectiveCpuPercent(resize.CpuPercent, memoryMib, vcpus),
+        MemoryMaxBytes = resize.MemoryMib is null ? null : ProcessBytes((long)memoryMib << Mebi),
+    };
 
     private long PluggedBytes(int memoryMib) => Math.Max(0, (long)(memoryMib - BaseMib) << Mebi);
 
@@ -136,7 +146,7 @@ internal sealed class SandboxResizer
         long plugged = PluggedBytes(memory);
 
         // The guest listens before the device offers anything, or sees that it is there already: no round trip goes before the other.
-        Task<LimitsResult?> follows = FollowAsync(new LimitsRequest { Limits = limits, PluggedMemoryBytes = plugged });
+        Task<LimitsResult?> follows = FollowAsync(Growth(limits, plugged));
         try
         {
             await RequestAsync(qmp, plugged).ConfigureAwait(false);
