@@ -44,6 +44,7 @@ internal static class AgentProgram
         var cgroups = new SandboxCgroup();
         var resumeThread = new AgentWorker("resume");
         var mountThread = new AgentWorker("mount");
+        PluggedMemory.NoteBoot();
         WarmUp.Run(cgroups, resumeThread, mountThread);
         var bulk = new BulkLoop(bulkPort, state, new CommandTable(cgroups));
         var network = new NetworkLoop(networkPort, state);

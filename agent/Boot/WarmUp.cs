@@ -57,6 +57,7 @@ internal sealed class WarmUp
             Request(host, loop, new OpenRequest { Op = Operations.Stat, File = new FileRequest { Path = Folder + "/none" } });
             Request(host, loop, new OpenRequest { Op = Operations.List, File = new FileRequest { Path = Folder, Depth = 2 } });
             Request(host, loop, new OpenRequest { Op = Operations.Source, Length = 1 });
+            Request(host, loop, new OpenRequest { Op = Operations.Limits, Limits = new LimitsRequest { PluggedMemoryBytes = 0 } });
             Request(host, loop, new OpenRequest { Op = Operations.Exec, Exec = new ExecRequest { Argv = ["true"] } });
             var full = new ExecRequest
             {

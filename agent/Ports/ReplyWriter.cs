@@ -23,6 +23,8 @@ internal sealed class ReplyWriter
     private static readonly JsonEncodedText s_linkTarget = JsonEncodedText.Encode("linkTarget");
     private static readonly JsonEncodedText s_file = JsonEncodedText.Encode("file");
     private static readonly JsonEncodedText s_bytes = JsonEncodedText.Encode("bytes");
+    private static readonly JsonEncodedText s_count = JsonEncodedText.Encode("count");
+    private static readonly JsonEncodedText s_details = JsonEncodedText.Encode("details");
     private static readonly JsonEncodedText s_fileMicroseconds = JsonEncodedText.Encode("fileMicroseconds");
     private static readonly JsonEncodedText s_pid = JsonEncodedText.Encode("pid");
 
@@ -60,6 +62,11 @@ internal sealed class ReplyWriter
         _writer.WriteStartObject();
         Write(result.File);
         _writer.WriteNumber(s_bytes, result.Bytes);
+        if (result.Count is { } count)
+        {
+            _writer.WriteNumber(s_count, count);
+        }
+
         _writer.WriteNumber(s_fileMicroseconds, result.FileMicroseconds);
         _writer.WriteEndObject();
     }
@@ -94,6 +101,12 @@ internal sealed class ReplyWriter
         if (file.LinkTarget is { } target)
         {
             _writer.WriteString(s_linkTarget, target);
+        }
+
+        if (file.Details is { } details)
+        {
+            _writer.WritePropertyName(s_details);
+            JsonSerializer.Serialize(_writer, details, ProtocolJsonContext.Default.FileDetails);
         }
 
         _writer.WriteEndObject();

@@ -241,7 +241,7 @@ void machine_kill(struct machine *machine) {
     close(machine->qmp);
     close(machine->network);
     close(machine->console);
-    machine->running = false;
+    machine->running = machine->qmp_ready = false;
 }
 
 pid_t machine_qemu_pid(struct machine *machine) {

@@ -46,6 +46,7 @@ public sealed partial class Sandbox : IAsyncDisposable
         _gateway = new EgressGateway(id, spec.Egress, host.GatewayOptions(spec), host.Logger);
         Network = new SandboxNetwork(_gateway);
         Resumed = resumed;
+        _resizer = new SandboxResizer(this, host, vm);
     }
 
     /// <summary><c>sb-</c> and eight hexadecimal digits; unique within its host.</summary>

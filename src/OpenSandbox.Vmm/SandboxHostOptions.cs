@@ -55,6 +55,11 @@ public sealed record SandboxHostOptions
     /// <summary>Deadline of one request to an agent that should answer at once. Default: 30 s.</summary>
     public TimeSpan RequestTimeout { get; init; } = TimeSpan.FromSeconds(30);
 
+    /// <summary>
+    /// From the change of a sandbox's memory to the guest having followed; what it has by then is what the sandbox gets. Default: 60 s.
+    /// </summary>
+    public TimeSpan ResizeTimeout { get; init; } = TimeSpan.FromSeconds(60);
+
     /// <summary>In which a killed VM must be gone. Default: 10 s.</summary>
     public TimeSpan KillTimeout { get; init; } = TimeSpan.FromSeconds(10);
 
@@ -88,7 +93,7 @@ public sealed record SandboxHostOptions
         ThrowIfOutside(HostMemoryReserveMib, 0, 1_048_576, nameof(HostMemoryReserveMib));
         ThrowIfOutside(FirstUid, 1_000, int.MaxValue - 65_536, nameof(FirstUid));
         ThrowIfOutside(DnsServers?.Count ?? 1, 1, 8, nameof(DnsServers));
-        foreach (TimeSpan limit in (ReadOnlySpan<TimeSpan>)[StartTimeout, GoldenBuildTimeout, KvmProbeTimeout, RequestTimeout, KillTimeout])
+        foreach (TimeSpan limit in (ReadOnlySpan<TimeSpan>)[StartTimeout, GoldenBuildTimeout, KvmProbeTimeout, RequestTimeout, ResizeTimeout, KillTimeout])
         {
             ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(limit, TimeSpan.Zero);
         }

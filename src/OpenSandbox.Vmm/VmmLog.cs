@@ -52,4 +52,10 @@ internal static partial class VmmLog
 
     [LoggerMessage(4013, LogLevel.Warning, "A left-over of an earlier run could not be removed: {Path}")]
     internal static partial void SweepFailed(ILogger logger, string path, Exception failure);
+
+    [LoggerMessage(4030, LogLevel.Warning, "Sandbox {SandboxId} was to have {AskedMib} MiB of memory and has {ActualMib} MiB: its guest came no further")]
+    internal static partial void ResizeIncomplete(ILogger logger, string sandboxId, int askedMib, int actualMib);
+
+    [LoggerMessage(4031, LogLevel.Warning, "Sandbox {SandboxId} asked for another size and did not get it")]
+    internal static partial void GuestScaleFailed(ILogger logger, string sandboxId, Exception failure);
 }

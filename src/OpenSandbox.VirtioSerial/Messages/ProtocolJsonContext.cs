@@ -24,4 +24,8 @@ namespace OpenSandbox.VirtioSerial;
 [JsonSerializable(typeof(HostWelcome))]
 [JsonSerializable(typeof(QuiesceRequest))]
 [JsonSerializable(typeof(QuiesceReply))]
+[JsonSerializable(typeof(ItemHead))]
+[JsonSerializable(typeof(ItemReply))]
+[JsonSerializable(typeof(WatchEvent))]
+[JsonSerializable(typeof(LimitsResult))]
 public sealed partial class ProtocolJsonContext : JsonSerializerContext;

@@ -47,4 +47,10 @@ public enum SandboxErrorCode
 
     /// <summary>The host lacks something that is needed.</summary>
     HostPrerequisite,
+
+    /// <summary>A sandbox's processes hold more memory than it was to have.</summary>
+    MemoryInUse,
+
+    /// <summary>A sandbox's memory could be changed only in part.</summary>
+    ResizeIncomplete,
 }

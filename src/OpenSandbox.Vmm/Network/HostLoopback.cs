@@ -8,6 +8,9 @@ namespace OpenSandbox.Vmm;
 /// </summary>
 internal static class HostLoopback
 {
+    /// <summary>The name under which a guest finds it.</summary>
+    internal const string Name = "host.opensandbox.internal";
+
     /// <summary>192.0.0.1 in the guest is 127.0.0.1 of the host. The range is for addresses that never leave one machine (RFC 7335).</summary>
     internal static IPAddress Guest4 { get; } = new([192, 0, 0, 1]);
 

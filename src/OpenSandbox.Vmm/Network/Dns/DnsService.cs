@@ -90,6 +90,11 @@ internal sealed class DnsService
             return Done(DnsMessage.Answer(query, DnsResponseCode.NoError, Localhost(question), overTcp));
         }
 
+        if (name == HostLoopback.Name)
+        {
+            return Done(DnsMessage.Answer(query, DnsResponseCode.NoError, Host(question), overTcp));
+        }
+
         EgressDecision decision = Decide(name);
         if (!decision.Allowed)
         {
@@ -116,6 +121,13 @@ internal sealed class DnsService
     {
         DnsType.A => [new DnsRecord(question.Name, DnsType.A, MaxTimeToLive, IPAddress.Loopback.GetAddressBytes())],
         DnsType.Aaaa => [new DnsRecord(question.Name, DnsType.Aaaa, MaxTimeToLive, IPAddress.IPv6Loopback.GetAddressBytes())],
+        _ => [],
+    };
+
+    /// <summary>The host's loopback interface has a name; whether it may be reached is the address's matter.</summary>
+    private static DnsRecord[] Host(DnsQuestion question) => question.Type switch
+    {
+        DnsType.A => [new DnsRecord(question.Name, DnsType.A, MaxTimeToLive, HostLoopback.Guest4.GetAddressBytes())],
         _ => [],
     };
 
@@ -185,6 +197,8 @@ internal sealed class DnsService
                 }
 
                 admitted.Add(address);
+                told.Add(record with { Data = HostLoopback.ToGuest(address).GetAddressBytes() });
+                continue;
             }
 
             told.Add(record);
