@@ -285,7 +285,7 @@ internal sealed class EgressGateway : IAsyncDisposable
     /// <summary>What passes for public must not lead back to this host by a way that no list of addresses shows.</summary>
     private void RequireElsewhere(IPEndPoint target, string[] names)
     {
-        if (!_guard.Judge(target.Address).IsGuarded && LocalRoute.LeadsHere(target.Address))
+        if (!_guard.Judge(target.Address).IsGuarded && _options.LeadsHere(target.Address))
         {
             throw Refuse(EgressRefusalReason.GuardedAddress, target, names, null, "delivered to the host itself");
         }

@@ -248,10 +248,12 @@ public sealed class AddressGuardTests
         Assert.All(own.Where(static a => !IPAddress.IsLoopback(a)), static address => Assert.True(HostAddresses.Shared.Contains(AddressBits.WithoutScope(address))));
     }
 
-    [Theory]
-    [InlineData("127.0.0.1")]
-    [InlineData("127.9.8.7")]
-    public void LocalRoute_Loopback_LeadsHere(string address) => Assert.True(LocalRoute.LeadsHere(IPAddress.Parse(address)));
+    [Fact]
+    public void LocalRoute_OfThisMachine_LeadsHereAndNowhereElse()
+    {
+        Assert.All(["127.0.0.1", "127.9.8.7"], static address => Assert.True(LocalRoute.LeadsHere(IPAddress.Parse(address))));
+        Assert.All(["224.0.0.1", "240.0.0.1"], static address => Assert.False(LocalRoute.LeadsHere(IPAddress.Parse(address))));
+    }
 
     [Fact]
     public void AddressGuard_Range_IsTheMostSpecific()
