@@ -224,6 +224,10 @@ internal sealed class EgressGateway : IAsyncDisposable
         FreeSlot();
     }
 
+    /// <summary>What the policy says of a connection now, without making or counting it.</summary>
+    internal EgressDecision Decide(IPEndPoint target) => Volatile.Read(ref _policy)
+        .DecideConnect(AddressBits.WithoutScope(target.Address), target.Port, _names.Of(AddressBits.WithoutScope(target.Address)));
+
     private void TakeSlot(IPEndPoint target)
     {
         if (!_connectRate.TryTake())
@@ -281,7 +285,7 @@ internal sealed class EgressGateway : IAsyncDisposable
     /// <summary>What passes for public must not lead back to this host by a way that no list of addresses shows.</summary>
     private void RequireElsewhere(IPEndPoint target, string[] names)
     {
-        if (!_guard.Judge(target.Address).IsGuarded && LocalRoute.LeadsHere(target.Address))
+        if (!_guard.Judge(target.Address).IsGuarded && _options.LeadsHere(target.Address))
         {
             throw Refuse(EgressRefusalReason.GuardedAddress, target, names, null, "delivered to the host itself");
         }
@@ -289,8 +293,7 @@ internal sealed class EgressGateway : IAsyncDisposable
 
     private async Task<Socket> ConnectSocketAsync(IPEndPoint target, CancellationToken cancellationToken)
     {
-        using CancellationTokenSource deadline = Deadlines.Start(_options.ConnectTimeout, _options.TimeProvider, cancellationToken);
-        using CancellationTokenRegistration stop = _stopping.Token.UnsafeRegister(static source => ((CancellationTokenSource)source!).Cancel(), deadline);
+        using var deadline = new NetworkDeadline(_options.ConnectTimeout, _options.TimeProvider, cancellationToken, _stopping.Token);
         Socket? socket = null;
         try
         {

@@ -14,6 +14,9 @@ internal sealed record EgressGatewayOptions
     /// <summary>The host's own addresses. Default: those of this host, one list for all gateways.</summary>
     internal HostAddresses? HostAddresses { get; init; }
 
+    /// <summary>Whether the kernel delivers to this host itself what is sent to an address. Default: asks it.</summary>
+    internal Func<IPAddress, bool> LeadsHere { get; init; } = LocalRoute.LeadsHere;
+
     /// <summary>Upstream DNS servers. Default: those in <see cref="ResolvConfPath"/>, read again when it changes.</summary>
     internal IReadOnlyList<IPEndPoint>? DnsServers { get; init; }
 

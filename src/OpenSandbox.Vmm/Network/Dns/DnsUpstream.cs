@@ -28,7 +28,7 @@ internal sealed class DnsUpstream(EgressGatewayOptions options)
     internal async Task<DnsReply?> AskAsync(DnsQuestion question, CancellationToken cancellationToken)
     {
         IPEndPoint[] servers = _servers.Current;
-        using CancellationTokenSource deadline = Deadlines.Start(options.DnsTimeout, options.TimeProvider, cancellationToken);
+        using var deadline = new NetworkDeadline(options.DnsTimeout, options.TimeProvider, cancellationToken);
         try
         {
             for (int round = 0; round < Rounds; round++)
@@ -71,7 +71,7 @@ internal sealed class DnsUpstream(EgressGatewayOptions options)
     {
         ushort id = (ushort)RandomNumberGenerator.GetInt32(0x1_0000);
         byte[] query = DnsMessage.Query(id, question, edns);
-        using CancellationTokenSource deadline = Deadlines.Start(options.DnsTryTimeout, options.TimeProvider, cancellationToken);
+        using var deadline = new NetworkDeadline(options.DnsTryTimeout, options.TimeProvider, cancellationToken);
         try
         {
             return overTcp
