@@ -29,7 +29,7 @@ public sealed class NetworkNamesTests(HostFixture fixture) : IAsyncLifetime
 
         _ = fixture.HostWithImage;
         await File.WriteAllTextAsync(Path.Combine(_root, "hello"), "hello from outside\n");
-        _site = new StaticSite(_root);
+        _site = StaticSite.Start(_root);
         _dns = DnsTestServer.Answering(query =>
         {
             string[] addresses = query.Name.TrimEnd('.') switch

@@ -42,7 +42,7 @@ public sealed class NetworkToolsTests(HostFixture fixture) : IAsyncLifetime
     public async Task AptGet_FromRepositoryOnAllowedHost_InstallsPackage()
     {
         await MakeRepositoryAsync();
-        await using var site = new StaticSite(_root);
+        await using var site = StaticSite.Start(_root);
         await using Sandbox sandbox = await StartAsync("deb.test", site.Port);
         await sandbox.Files.WriteAsync(
             "/etc/apt/sources.list", System.Text.Encoding.ASCII.GetBytes($"deb [trusted=yes] http://deb.test:{site.Port}/ ./\n"));
@@ -60,7 +60,7 @@ public sealed class NetworkToolsTests(HostFixture fixture) : IAsyncLifetime
     public async Task Pip_FromIndexOnAllowedHost_InstallsWheel()
     {
         MakeIndex();
-        await using var site = new StaticSite(_root);
+        await using var site = StaticSite.Start(_root);
         await using Sandbox sandbox = await StartAsync("pypi.test", site.Port);
 
         ExecResult install = await sandbox.ExecAsync(
@@ -81,7 +81,7 @@ public sealed class NetworkToolsTests(HostFixture fixture) : IAsyncLifetime
         await RunAsync("git", "-C", work, "-c", "user.name=Test", "-c", "user.email=test@localhost", "commit", "-q", "-m", "first");
         await RunAsync("git", "clone", "-q", "--bare", work, Path.Combine(_root, "repo.git"));
         await RunAsync("git", "-C", Path.Combine(_root, "repo.git"), "update-server-info");
-        await using var site = new StaticSite(_root);
+        await using var site = StaticSite.Start(_root);
         await using Sandbox sandbox = await StartAsync("*.test", site.Port);
 
         ExecResult clone = await sandbox.ExecAsync(["git", "clone", $"http://git.test:{site.Port}/repo.git", "/tmp/clone"]).WaitAsync(s_limit);
@@ -101,7 +101,7 @@ public sealed class NetworkToolsTests(HostFixture fixture) : IAsyncLifetime
         request.CertificateExtensions.Add(names.Build());
         DateTimeOffset now = DateTimeOffset.UtcNow;
         using X509Certificate2 certificate = request.CreateSelfSigned(now.AddDays(-1), now.AddDays(1));
-        await using var site = new StaticSite(_root, certificate);
+        await using var site = StaticSite.Start(_root, certificate);
         await using Sandbox sandbox = await StartAsync("*.test", site.Port);
         await sandbox.Files.WriteAsync("/tmp/ca.pem", System.Text.Encoding.ASCII.GetBytes(certificate.ExportCertificatePem()));
 

@@ -15,7 +15,7 @@ internal sealed class StaticSite : IAsyncDisposable
     private readonly X509Certificate2? _certificate;
     private readonly LoopbackServer _server;
 
-    internal StaticSite(string root, X509Certificate2? certificate = null)
+    private StaticSite(string root, X509Certificate2? certificate)
     {
         _root = root;
         _certificate = certificate;
@@ -23,6 +23,8 @@ internal sealed class StaticSite : IAsyncDisposable
     }
 
     internal int Port => _server.Port;
+
+    internal static StaticSite Start(string root, X509Certificate2? certificate = null) => new(root, certificate);
 
     public ValueTask DisposeAsync() => _server.DisposeAsync();
 
