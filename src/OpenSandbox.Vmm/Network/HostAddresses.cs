@@ -8,12 +8,8 @@ namespace OpenSandbox.Vmm;
 /// <remarks>Thread-safe. <see cref="Shared"/> lives as long as the process; others are disposed by who made them.</remarks>
 internal sealed class HostAddresses : IDisposable
 {
-    private static readonly Lazy<HostAddresses> s_shared = new(static () =>
-    {
-        var addresses = new HostAddresses(OfThisHost);
-        addresses.Watch();
-        return addresses;
-    });
+    private static readonly Lock s_lock = new();
+    private static HostAddresses? s_shared;
 
     private readonly Func<IEnumerable<IPAddress>> _enumerate;
     private readonly Lock _lock = new();
@@ -27,7 +23,25 @@ internal sealed class HostAddresses : IDisposable
         Refresh();
     }
 
-    internal static HostAddresses Shared => s_shared.Value;
+    /// <summary>The addresses of this host. A host that cannot read them gets no sandbox: the guard would have a hole.</summary>
+    /// <exception cref="NetworkInformationException">They cannot be read.</exception>
+    internal static HostAddresses Shared
+    {
+        get
+        {
+            lock (s_lock)
+            {
+                if (s_shared is null)
+                {
+                    var addresses = new HostAddresses(OfThisHost);
+                    addresses.Watch();
+                    s_shared = addresses;
+                }
+
+                return s_shared;
+            }
+        }
+    }
 
     internal bool Contains(IPAddress address) => _addresses.Contains(address);
 
