@@ -29,4 +29,7 @@ internal enum EventKind : byte
 
     /// <summary>A pipe whose command is over has bytes that nobody wants.</summary>
     LeftOverPipe,
+
+    /// <summary>Files that are watched have changed.</summary>
+    Watch,
 }
