@@ -145,12 +145,14 @@ internal sealed partial class BulkLoop
                 Open(job);
                 Files.Begin(job);
                 break;
-            case Operations.Limits when request.Limits is { } limits:
-                var change = new LimitsJob(this, id, limits);
-                Open(change);
-                Files.Submit(change);
-                break;
             default:
+                if (Files.Create(id, request) is { } other)
+                {
+                    Open(other);
+                    Files.Submit(other);
+                    break;
+                }
+
                 GuestException.ThrowInvalid($"no operation '{request.Op}' with these parameters on the bulk port");
                 break;
         }

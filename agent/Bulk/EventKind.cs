@@ -30,6 +30,9 @@ internal enum EventKind : byte
     /// <summary>A pipe whose command is over has bytes that nobody wants.</summary>
     LeftOverPipe,
 
+    /// <summary>Files that are watched have changed.</summary>
+    Watch,
+
     /// <summary>The network loop: a program of the guest connects.</summary>
     Listener = 64,
 

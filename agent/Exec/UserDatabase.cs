@@ -11,7 +11,7 @@ namespace OpenSandbox.Agent;
 /// </summary>
 /// <param name="passwdPath">Path of passwd(5).</param>
 /// <param name="groupPath">Path of group(5).</param>
-internal sealed class UserDatabase(string passwdPath, string groupPath)
+internal sealed partial class UserDatabase(string passwdPath, string groupPath)
 {
     /// <summary>The user that commands run as, and files belong to, where nothing else is said and the image has it.</summary>
     internal const string DefaultUser = "sandbox";
@@ -180,6 +180,7 @@ internal sealed class UserDatabase(string passwdPath, string groupPath)
         changed |= Reload(_groupPath, ref _groupStamp, ref _group);
         if (changed || _known.Count > 1024)
         {
+            _userNames = _groupNames = null;
             _known.Clear();
         }
     }

@@ -40,6 +40,33 @@ internal static class Linux
     internal const uint STATX_BASIC_STATS = 0x7FF;
     internal const uint STATX_MNT_ID = 0x1000;
 
+    internal const uint STATX_BTIME = 0x800;
+    internal const uint RENAME_NOREPLACE = 1;
+    internal const byte DT_UNKNOWN = 0;
+    internal const byte DT_DIR = 4;
+    internal const int SEEK_SET = 0;
+    internal const int SEEK_DATA = 3;
+    internal const int SEEK_HOLE = 4;
+
+    internal const uint IN_MODIFY = 2;
+    internal const uint IN_ATTRIB = 4;
+    internal const uint IN_CLOSE_WRITE = 8;
+    internal const uint IN_MOVED_FROM = 0x40;
+    internal const uint IN_MOVED_TO = 0x80;
+    internal const uint IN_CREATE = 0x100;
+    internal const uint IN_DELETE = 0x200;
+    internal const uint IN_DELETE_SELF = 0x400;
+    internal const uint IN_MOVE_SELF = 0x800;
+    internal const uint IN_UNMOUNT = 0x2000;
+    internal const uint IN_Q_OVERFLOW = 0x4000;
+    internal const uint IN_IGNORED = 0x8000;
+    internal const uint IN_ONLYDIR = 0x01000000;
+    internal const uint IN_DONT_FOLLOW = 0x02000000;
+    internal const uint IN_EXCL_UNLINK = 0x04000000;
+    internal const uint IN_ISDIR = 0x40000000;
+    internal const int IN_CLOEXEC = O_CLOEXEC;
+    internal const int IN_NONBLOCK = O_NONBLOCK;
+
     internal const ulong MS_NOSUID = 2;
     internal const ulong MS_NODEV = 4;
     internal const ulong MS_NOEXEC = 8;
@@ -87,6 +114,8 @@ internal static class Linux
     internal const int SOCK_RAW = 3;
     internal const int SOCK_CLOEXEC = O_CLOEXEC;
     internal const int SOCK_NONBLOCK = O_NONBLOCK;
+    internal const int SOL_SOCKET = 1;
+    internal const int SO_REUSEADDR = 2;
     internal const int NETLINK_KOBJECT_UEVENT = 15;
 
     internal const int IPPROTO_IP = 0;

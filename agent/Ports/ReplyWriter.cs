@@ -45,6 +45,10 @@ internal sealed class ReplyWriter
             case FileResult result:
                 Write(result);
                 break;
+            case FileEntry entry:
+                _writer.WriteStartObject();
+                WriteFields(entry);
+                break;
             case StartedReply started:
                 Write(started);
                 break;
@@ -91,6 +95,12 @@ internal sealed class ReplyWriter
         }
 
         _writer.WriteStartObject(s_file);
+        WriteFields(file);
+    }
+
+    /// <summary>The fields and the end of the object.</summary>
+    private void WriteFields(FileEntry file)
+    {
         _writer.WriteString(s_path, file.Path);
         _writer.WriteString(s_type, file.Type);
         _writer.WriteNumber(s_size, file.Size);

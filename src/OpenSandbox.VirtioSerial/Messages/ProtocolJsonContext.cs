@@ -26,6 +26,7 @@ namespace OpenSandbox.VirtioSerial;
 [JsonSerializable(typeof(QuiesceReply))]
 [JsonSerializable(typeof(ItemHead))]
 [JsonSerializable(typeof(ItemReply))]
+[JsonSerializable(typeof(ItemError))]
 [JsonSerializable(typeof(WatchEvent))]
 [JsonSerializable(typeof(LimitsResult))]
 public sealed partial class ProtocolJsonContext : JsonSerializerContext;

@@ -48,6 +48,9 @@ public enum SandboxErrorCode
     /// <summary>The host lacks something that is needed.</summary>
     HostPrerequisite,
 
+    /// <summary>A file or directory is there already.</summary>
+    AlreadyExists,
+
     /// <summary>A sandbox's processes hold more memory than it was to have.</summary>
     MemoryInUse,
 
