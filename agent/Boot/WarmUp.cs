@@ -70,6 +70,11 @@ internal sealed class WarmUp
             };
             Request(host, loop, new OpenRequest { Op = Operations.Exec, Exec = full }, "x"u8);
             Request(host, loop, new OpenRequest { Op = Operations.Exec, Exec = new ExecRequest { Argv = [Folder + "/f"] } });
+            var managed = new ProcessStartRequest { Command = new ExecRequest { Argv = ["true"] }, Lossless = true };
+            Request(host, loop, new OpenRequest { Op = Operations.Start, Start = managed });
+            Request(host, loop, new OpenRequest { Op = Operations.Start, Start = managed with { Terminal = new TerminalRequest { Columns = 80, Rows = 24 } } });
+            Request(host, loop, new OpenRequest { Op = Operations.Processes });
+            Request(host, loop, new OpenRequest { Op = Operations.Usage });
             Request(host, loop, new OpenRequest { Op = Operations.Remove, File = new FileRequest { Path = Folder, Recursive = true } });
         }
 

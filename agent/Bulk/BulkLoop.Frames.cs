@@ -145,6 +145,8 @@ internal sealed partial class BulkLoop
                 Open(job);
                 Files.Begin(job);
                 break;
+            case var _ when ProcessOperations.TryBegin(this, id, request, Open):
+                break;
             default:
                 if (Files.Create(id, request) is { } other)
                 {

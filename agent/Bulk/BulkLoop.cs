@@ -12,7 +12,7 @@ namespace OpenSandbox.Agent;
 /// </summary>
 internal sealed partial class BulkLoop
 {
-    private const int MaxStreams = 256;
+    private const int MaxStreams = 1024;
     private const int HoldStartedMilliseconds = 2;
     private const int MaxReadsPerTurn = 64;
     private const int PortBufferSize = 4096; // the guest driver hands out one page at a time

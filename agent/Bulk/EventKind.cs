@@ -33,6 +33,12 @@ internal enum EventKind : byte
     /// <summary>Files that are watched have changed.</summary>
     Watch,
 
+    /// <summary>A managed process has reported something.</summary>
+    Report,
+
+    /// <summary>A fork may have been refused.</summary>
+    ProcessLimit,
+
     /// <summary>The network loop: a program of the guest connects.</summary>
     Listener = 64,
 

@@ -7,16 +7,20 @@ namespace OpenSandbox.Agent;
 /// <summary>Turns a request into a process: user, environment, paths, pipes, cgroup.</summary>
 /// <param name="commands">The table of commands.</param>
 /// <param name="request">The request.</param>
-internal sealed class CommandLaunch(CommandTable commands, ExecRequest request)
+/// <param name="start">What a managed process has beyond that.</param>
+internal sealed class CommandLaunch(CommandTable commands, ExecRequest request, ProcessStartRequest? start = null)
 {
     private const string DefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
     private const string DefaultDirectory = "/workspace";
+    private const string DefaultTerminal = "xterm-256color";
     private const int MaxPathEntries = 64;
     private const int NoGroup = 19; // ENODEV of clone3: the cgroup was removed
 
     private int _outputWrite = -1;
     private int _errorWrite = -1;
     private int _inputRead = -1;
+    private int _reportWrite = -1;
+    private int _terminal = -1;
 
     /// <summary>The command's cgroup.</summary>
     internal ExecCgroup? Group { get; private set; }
@@ -39,19 +43,31 @@ internal sealed class CommandLaunch(CommandTable commands, ExecRequest request)
     /// <summary>Writing end of standard input; -1: it is /dev/null.</summary>
     internal int InputFd { get; private set; } = -1;
 
+    /// <summary>Reading end of the report pipe; -1: there is none.</summary>
+    internal int ReportFd { get; private set; } = -1;
+
+    /// <summary>Name of the user that it runs as.</summary>
+    internal string User { get; private set; } = "";
+
+    /// <summary>Forks that had been refused in the sandbox when it was started.</summary>
+    internal long RefusedBefore { get; private set; }
+
     /// <summary>Starts the process.</summary>
     /// <exception cref="GuestException">It did not start; nothing is left of the attempt.</exception>
     internal void Run()
     {
         Validate();
         GuestUser user = commands.Users.Find(request.User);
+        User = user.Name;
+        RefusedBefore = commands.Cgroups.RefusedForks;
         Dictionary<string, string> environment = MergeEnvironment(user);
+        SpawnLimit[] limits = Limits();
         bool started = false;
         try
         {
-            OpenPipes();
+            OpenStreams(user);
             Group = commands.Cgroups.Take();
-            Spawn(user, environment);
+            Spawn(user, environment, limits);
             started = true;
         }
         finally
@@ -59,6 +75,8 @@ internal sealed class CommandLaunch(CommandTable commands, ExecRequest request)
             Close(ref _outputWrite);
             Close(ref _errorWrite);
             Close(ref _inputRead);
+            Close(ref _reportWrite);
+            Close(ref _terminal);
             if (!started)
             {
                 Abandon();
@@ -99,7 +117,13 @@ internal sealed class CommandLaunch(CommandTable commands, ExecRequest request)
             ["SHELL"] = user.Shell,
             ["LANG"] = "C.UTF-8",
         };
+        Overlay(merged, commands.ImageEnvironment.Read());
         Overlay(merged, commands.Environment);
+        if (start?.Terminal is { } terminal)
+        {
+            merged["TERM"] = terminal.Type ?? DefaultTerminal;
+        }
+
         Overlay(merged, request.Environment);
         return merged;
     }
@@ -123,6 +147,59 @@ internal sealed class CommandLaunch(CommandTable commands, ExecRequest request)
         }
     }
 
+    private SpawnLimit[] Limits()
+    {
+        if (start?.Limits is not { } limits)
+        {
+            return [];
+        }
+
+        if (limits.CpuSeconds is < 1 || limits.AddressSpaceBytes is < 1 || limits.FileSizeBytes is < 0 || limits.OpenFiles is < 3 or > 1 << 20)
+        {
+            GuestException.ThrowInvalid("limits: out of range");
+        }
+
+        var list = new List<SpawnLimit>();
+        Add(list, Linux.RLIMIT_CPU, limits.CpuSeconds, 1); // a second between SIGXCPU and SIGKILL
+        Add(list, Linux.RLIMIT_AS, limits.AddressSpaceBytes, 0);
+        Add(list, Linux.RLIMIT_FSIZE, limits.FileSizeBytes, 0);
+        Add(list, Linux.RLIMIT_NOFILE, limits.OpenFiles, 0);
+        return [.. list];
+    }
+
+    private static void Add(List<SpawnLimit> list, int resource, long? value, ulong more)
+    {
+        if (value is { } soft)
+        {
+            list.Add(new SpawnLimit { Resource = (ulong)resource, Soft = (ulong)soft, Hard = (ulong)soft + more });
+        }
+    }
+
+    private void OpenStreams(GuestUser user)
+    {
+        try
+        {
+            if (start?.Terminal is { } terminal)
+            {
+                OpenTerminal(terminal, user);
+            }
+            else
+            {
+                OpenPipes();
+            }
+        }
+        catch (GuestException failure) when (failure.Code == AgentErrorCodes.System)
+        {
+            throw GuestException.AtStep(StartSteps.Streams, AgentErrorCodes.SpawnFailed, failure.Message, failure.Errno);
+        }
+    }
+
+    private void OpenTerminal(TerminalRequest terminal, GuestUser user)
+    {
+        (OutputFd, _terminal) = PseudoTerminal.Open(commands.DevPts, terminal, user.Uid);
+        InputFd = GuestException.Check(Libc.FCntl(OutputFd, Linux.F_DUPFD_CLOEXEC, 3), "dup"); // an epoll entry of its own
+    }
+
     private void OpenPipes()
     {
         (OutputFd, _outputWrite) = OpenPipe();
@@ -133,6 +210,12 @@ internal sealed class CommandLaunch(CommandTable commands, ExecRequest request)
         {
             (_inputRead, InputFd) = OpenPipe();
             SetNonblocking(InputFd);
+        }
+
+        if (start is { Report: true })
+        {
+            (ReportFd, _reportWrite) = OpenPipe();
+            SetNonblocking(ReportFd);
         }
     }
 
@@ -146,10 +229,10 @@ internal sealed class CommandLaunch(CommandTable commands, ExecRequest request)
     // Only the agent's ends: the flag belongs to the open file, and programs expect blocking descriptors.
     private static void SetNonblocking(int fd) => _ = GuestException.Check(Libc.FCntl(fd, Linux.F_SETFL, Linux.O_NONBLOCK), "fcntl");
 
-    private void Spawn(GuestUser user, Dictionary<string, string> environment)
+    private void Spawn(GuestUser user, Dictionary<string, string> environment, SpawnLimit[] limits)
     {
         SpawnBlock block = default;
-        if (TrySpawn(user, environment, ref block))
+        if (TrySpawn(user, environment, limits, ref block))
         {
             return;
         }
@@ -159,8 +242,9 @@ internal sealed class CommandLaunch(CommandTable commands, ExecRequest request)
             commands.Cgroups.Discard(Group!);
             Group = null;
             commands.Cgroups.Rebuild();
+            commands.WatchProcessLimit();
             Group = commands.Cgroups.Take();
-            if (TrySpawn(user, environment, ref block))
+            if (TrySpawn(user, environment, limits, ref block))
             {
                 return;
             }
@@ -172,13 +256,14 @@ internal sealed class CommandLaunch(CommandTable commands, ExecRequest request)
             SpawnStep.Clone when block.Error == Errno.EAGAIN => "no more processes: pids.max is reached",
             _ => request.Argv[0],
         };
-        throw GuestException.Coded(
+        throw GuestException.AtStep(
+            SpawnSteps.Name((SpawnStep)block.Step),
             AgentErrorCodes.SpawnFailed,
             $"{Errno.Describe(block.Error)}: {subject} ({SpawnSteps.Name((SpawnStep)block.Step)})",
             block.Error);
     }
 
-    private unsafe bool TrySpawn(GuestUser user, Dictionary<string, string> environment, ref SpawnBlock block)
+    private unsafe bool TrySpawn(GuestUser user, Dictionary<string, string> environment, SpawnLimit[] limits, ref SpawnBlock block)
     {
         SpawnArena arena = commands.Arena;
         arena.Reset();
@@ -216,8 +301,9 @@ internal sealed class CommandLaunch(CommandTable commands, ExecRequest request)
         arena.Resolve();
 
         // JUSTIFICATION: the child reads these blocks by address while this thread stands still in osb_spawn.
-        // SAFETY: the arena is unmanaged and unchanged until the call returns; the groups are pinned for its duration.
+        // SAFETY: the arena is unmanaged and unchanged until the call returns; the groups and limits are pinned for its duration.
         fixed (uint* groups = user.Groups)
+        fixed (SpawnLimit* limited = limits)
         {
             block = new SpawnBlock
             {
@@ -231,9 +317,13 @@ internal sealed class CommandLaunch(CommandTable commands, ExecRequest request)
                 GroupCount = (uint)user.Groups.Length,
                 Uid = user.Uid,
                 Gid = user.Gid,
-                StandardInput = request.StandardInput ? _inputRead : commands.NullDevice,
-                StandardOutput = _outputWrite,
-                StandardError = _errorWrite,
+                Limits = limited,
+                LimitCount = (uint)limits.Length,
+                Terminal = _terminal >= 0 ? 1 : 0,
+                Report = _reportWrite,
+                StandardInput = _terminal >= 0 ? _terminal : request.StandardInput ? _inputRead : commands.NullDevice,
+                StandardOutput = _terminal >= 0 ? _terminal : _outputWrite,
+                StandardError = _terminal >= 0 ? _terminal : _errorWrite,
                 Cgroup = Group!.DirectoryFd,
             };
             StartedAt = ClockTicks.Microseconds;
@@ -277,6 +367,8 @@ internal sealed class CommandLaunch(CommandTable commands, ExecRequest request)
         fd = ErrorFd;
         Close(ref fd);
         fd = InputFd;
+        Close(ref fd);
+        fd = ReportFd;
         Close(ref fd);
         if (Group is not null)
         {

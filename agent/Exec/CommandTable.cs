@@ -14,7 +14,7 @@ internal sealed class CommandTable
     private const int SiginfoPid = 4;
     private const int SiginfoStatus = 6;
 
-    private readonly Dictionary<uint, ExecStream> _running = [];
+    private readonly Dictionary<uint, IGuestCommand> _running = [];
     private readonly Dictionary<uint, ExecCgroup> _leftGroups = [];
     private readonly List<ExecCgroup> _usedGroups = [];
     private readonly byte[] _scratch = new byte[64 * 1024];
@@ -30,6 +30,7 @@ internal sealed class CommandTable
         mask.Clear();
         mask[0] = 1UL << (Linux.SIGCHLD - 1);
         _childSignals = GuestException.Check(Libc.SignalFd(-1, mask, Linux.SFD_CLOEXEC | Linux.SFD_NONBLOCK), "signalfd");
+        DevPts = GuestException.Check(Libc.Open("/dev/pts"u8, Linux.O_PATH | Linux.O_DIRECTORY | Linux.O_CLOEXEC, 0), "open /dev/pts");
         NullDevice = GuestException.Check(Libc.Open("/dev/null"u8, Linux.O_RDWR | Linux.O_CLOEXEC, 0), "open /dev/null");
     }
 
@@ -48,6 +49,15 @@ internal sealed class CommandTable
     /// <summary>/dev/null, opened before the sandbox could change it.</summary>
     internal int NullDevice { get; }
 
+    /// <summary>The file system of terminals, opened before the sandbox could change it.</summary>
+    internal int DevPts { get; }
+
+    /// <summary>The image's environment.</summary>
+    internal ImageEnvironment ImageEnvironment { get; } = new("/etc/environment");
+
+    /// <summary>Processes that can be attached to, also those that have ended.</summary>
+    internal ProcessTable Processes { get; } = new();
+
     private BulkLoop Loop => _loop ?? throw new InvalidOperationException("not attached");
 
     /// <summary>Connects the table to its loop.</summary>
@@ -55,19 +65,31 @@ internal sealed class CommandTable
     {
         _loop = loop;
         loop.Events.Add(_childSignals, Linux.EPOLLIN, EventKind.Children);
+        WatchProcessLimit();
+    }
+
+    /// <summary>Counts refused forks as they happen, so that a command's start costs no look at the count. Call anew for a new cgroup.</summary>
+    internal void WatchProcessLimit()
+    {
+        if (Cgroups.RefusedForksFd >= 0)
+        {
+            Loop.Events.Add(Cgroups.RefusedForksFd, Linux.EPOLLPRI | Linux.EPOLLET, EventKind.ProcessLimit);
+        }
     }
 
     /// <summary>Closes the table's own descriptors. Its commands must be over.</summary>
     internal void Close()
     {
         DoIdleWork();
+        Processes.Close();
+        _ = Libc.Close(DevPts);
         _ = Libc.Close(_childSignals);
         _ = Libc.Close(NullDevice);
     }
 
     /// <summary>Takes a command in.</summary>
     /// <returns>Its key among the event sources.</returns>
-    internal uint Register(ExecStream command)
+    internal uint Register(IGuestCommand command)
     {
         uint key = ++_nextKey;
         _running.Add(key, command);
@@ -81,6 +103,26 @@ internal sealed class CommandTable
         _usedGroups.Add(group);
     }
 
+    /// <summary>Finds a process, also an ended one that is kept.</summary>
+    internal IGuestCommand? Find(uint key) => _running.TryGetValue(key, out IGuestCommand? command) ? command : Processes.Find(key);
+
+    /// <summary>The keys of all processes, the oldest first.</summary>
+    internal uint[] Keys()
+    {
+        var keys = new SortedSet<uint>(_running.Keys);
+        foreach (ManagedProcess process in Processes.All)
+        {
+            keys.Add(process.Key);
+        }
+
+        return [.. keys];
+    }
+
+    /// <summary>Whether left-over processes of one use of a group are in it, and no others.</summary>
+    internal bool IsLeft(ExecCgroup group, long use) =>
+        group.Use == use && (_usedGroups.Contains(group) || (_leftGroups.TryGetValue(group.Serial, out ExecCgroup? left) && left == group))
+        && group.IsPopulated;
+
     /// <summary>Keeps reading a pipe that left-over processes write to, so that they neither block nor die of SIGPIPE.</summary>
     internal void Discard(int pipe) => Loop.Events.Add(pipe, Linux.EPOLLIN, EventKind.LeftOverPipe, (uint)pipe);
 
@@ -92,6 +134,9 @@ internal sealed class CommandTable
             case EventKind.Children:
                 _childrenEnded = true;
                 break;
+            case EventKind.ProcessLimit:
+                _ = Cgroups.ReadRefusedForks();
+                break;
             case EventKind.Cgroup:
                 CheckLeftGroup(key);
                 break;
@@ -99,7 +144,7 @@ internal sealed class CommandTable
                 ReadLeftOver((int)key);
                 break;
             default:
-                if (_running.TryGetValue(key, out ExecStream? command))
+                if (_running.TryGetValue(key, out IGuestCommand? command))
                 {
                     command.OnEvent(events, kind);
                 }
@@ -131,8 +176,8 @@ internal sealed class CommandTable
             return 0;
         }
 
-        long next = long.MaxValue;
-        foreach (ExecStream command in _running.Values)
+        long next = Processes.NextExpiry;
+        foreach (IGuestCommand command in _running.Values)
         {
             next = Math.Min(next, command.Deadline);
         }
@@ -143,14 +188,15 @@ internal sealed class CommandTable
     /// <summary>Acts on deadlines that have passed.</summary>
     internal void CheckDeadlines()
     {
-        if (_running.Count == 0)
+        if (_running.Count == 0 && Processes.All.Count == 0)
         {
             return;
         }
 
         long now = ClockTicks.Milliseconds;
-        List<ExecStream>? due = null;
-        foreach (ExecStream command in _running.Values)
+        Processes.Expire(now);
+        List<IGuestCommand>? due = null;
+        foreach (IGuestCommand command in _running.Values)
         {
             if (command.Deadline <= now)
             {
@@ -158,7 +204,7 @@ internal sealed class CommandTable
             }
         }
 
-        foreach (ExecStream command in due ?? [])
+        foreach (IGuestCommand command in due ?? [])
         {
             command.OnDeadline(now);
         }
@@ -167,9 +213,15 @@ internal sealed class CommandTable
     /// <summary>The port takes bytes again: commands may produce output.</summary>
     internal void ResumeOutput()
     {
-        foreach (ExecStream command in _running.Values)
+        foreach (IGuestCommand command in _running.Values)
         {
             command.UpdateInterest();
+        }
+
+        // Ended ones may still be read. One that was read to its end may be forgotten by that, so this goes over a copy.
+        foreach (ManagedProcess process in Processes.All.Count == 0 ? [] : Processes.All.ToArray())
+        {
+            process.UpdateInterest();
         }
     }
 
@@ -207,9 +259,9 @@ internal sealed class CommandTable
         }
     }
 
-    private ExecStream? FindByPid(int pid)
+    private IGuestCommand? FindByPid(int pid)
     {
-        foreach (ExecStream command in _running.Values)
+        foreach (IGuestCommand command in _running.Values)
         {
             if (command.UnreapedPid == pid)
             {

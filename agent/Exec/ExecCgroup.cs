@@ -54,9 +54,33 @@ internal sealed class ExecCgroup : IDisposable
     /// <summary>Whether processes were killed for lack of memory since <see cref="Begin"/>.</summary>
     internal bool RanOutOfMemory => Read(_memory, "oom_kill"u8) > _killsBefore;
 
+    /// <summary>Memory that the group uses now, bytes.</summary>
+    internal long? MemoryBytes
+    {
+        get
+        {
+            try
+            {
+                using SafeFileHandle file = _group.OpenControl("memory.current");
+                return CgroupFiles.Number(file);
+            }
+            catch (CgroupException)
+            {
+                return null; // no memory controller, or the sandbox's root has removed the group
+            }
+        }
+    }
+
+    /// <summary>Differs from command to command.</summary>
+    internal long Use { get; private set; }
+
+    /// <summary>Opens a control file for reading.</summary>
+    internal SafeFileHandle OpenControl(string file) => _group.OpenControl(file);
+
     /// <summary>Starts counting for the next command. Call when the group is empty.</summary>
     internal void Begin()
     {
+        Use++;
         _cpuBefore = Read(_cpu, "usage_usec"u8) ?? 0;
         _killsBefore = Read(_memory, "oom_kill"u8) ?? 0;
     }

@@ -12,7 +12,7 @@ namespace OpenSandbox.Agent;
 /// <param name="loop">The loop.</param>
 /// <param name="id">The stream's id.</param>
 /// <param name="request">The request.</param>
-internal sealed class ExecStream(BulkLoop loop, uint id, ExecRequest request) : BulkStream(loop, id)
+internal sealed class ExecStream(BulkLoop loop, uint id, ExecRequest request) : BulkStream(loop, id), IGuestCommand
 {
     private const int DrainQuietMilliseconds = 50;
     private const int DrainLimitMilliseconds = 500;
@@ -22,6 +22,8 @@ internal sealed class ExecStream(BulkLoop loop, uint id, ExecRequest request) : 
     private readonly OutputPipe _error = new(loop, DataChannel.StandardError);
     private readonly InputPipe _input = new(loop);
     private ExecCgroup? _group;
+    private string _user = "";
+    private long _refusedBefore;
     private uint _key;
     private int _pid;
     private int _pidfd = -1;
@@ -39,10 +41,10 @@ internal sealed class ExecStream(BulkLoop loop, uint id, ExecRequest request) : 
     private bool _lost;
 
     /// <summary>The process, until its status was taken; then 0.</summary>
-    internal int UnreapedPid => _exited ? 0 : _pid;
+    public int UnreapedPid => _exited ? 0 : _pid;
 
     /// <summary>When <see cref="OnDeadline"/> should be called, milliseconds of <see cref="ClockTicks"/>.</summary>
-    internal long Deadline => _exited ? Math.Min(_quietAt, _drainLimitAt) : _timeoutAt;
+    public long Deadline => _exited ? Math.Min(_quietAt, _drainLimitAt) : _timeoutAt;
 
     private ExecCgroup Group => _group ?? throw new InvalidOperationException("not started");
 
@@ -58,6 +60,8 @@ internal sealed class ExecStream(BulkLoop loop, uint id, ExecRequest request) : 
         var launch = new CommandLaunch(Loop.Commands, request);
         launch.Run();
         _startedAt = launch.StartedAt;
+        _user = launch.User;
+        _refusedBefore = launch.RefusedBefore;
         _group = launch.Group;
         _pid = launch.Pid;
         _pidfd = launch.PidFd;
@@ -80,7 +84,7 @@ internal sealed class ExecStream(BulkLoop loop, uint id, ExecRequest request) : 
     }
 
     /// <summary>Something happened to the process or one of its pipes.</summary>
-    internal void OnEvent(uint events, EventKind kind)
+    public void OnEvent(uint events, EventKind kind)
     {
         switch (kind)
         {
@@ -104,7 +108,7 @@ internal sealed class ExecStream(BulkLoop loop, uint id, ExecRequest request) : 
     }
 
     /// <summary><see cref="Deadline"/> has passed.</summary>
-    internal void OnDeadline(long now)
+    public void OnDeadline(long now)
     {
         if (!_exited)
         {
@@ -145,12 +149,40 @@ internal sealed class ExecStream(BulkLoop loop, uint id, ExecRequest request) : 
         {
             Group.Kill();
         }
-        else if (!_exited)
+        else
         {
-            // The process is not reaped, so its number, which is also its group's, cannot belong to another one. It may just have ended.
-            _ = Libc.KillProcess(-_pid, signal.Signal);
+            _ = Signal(signal.Signal);
         }
     }
+
+    /// <inheritdoc/>
+    public bool Signal(int signal)
+    {
+        // The process is not reaped, so its number, which is also its group's, cannot belong to another one. It may just have ended.
+        return !_exited && Libc.KillProcess(-_pid, signal) == 0;
+    }
+
+    /// <inheritdoc/>
+    public bool Kill()
+    {
+        Group.Kill();
+        return true;
+    }
+
+    /// <inheritdoc/>
+    public bool KillYounger(long milliseconds) => !_exited && YoungProcesses.Kill(Group, _pid, milliseconds);
+
+    /// <inheritdoc/>
+    public ProcessEntry Describe(uint key) => new()
+    {
+        Id = ProcessEntries.Id(key),
+        Pid = _pid,
+        Command = ProcessEntries.Shortened(request.Argv),
+        User = ProcessEntries.Shortened(_user),
+        StartedNanoseconds = ProcessEntries.WallClock(_startedAt),
+        CpuMicroseconds = Group.CpuMicroseconds,
+        MemoryBytes = Group.MemoryBytes,
+    };
 
     internal override void OnSessionLost()
     {
@@ -160,7 +192,7 @@ internal sealed class ExecStream(BulkLoop loop, uint id, ExecRequest request) : 
     }
 
     /// <summary>Reads output only while the host and the port have room for it.</summary>
-    internal void UpdateInterest()
+    public void UpdateInterest()
     {
         bool wanted = _lost || _cancelled || (_room > 0 && Loop.MayWrite);
         _output.Watch(wanted, _key);
@@ -248,6 +280,7 @@ internal sealed class ExecStream(BulkLoop loop, uint id, ExecRequest request) : 
                 Signal = _byItself ? null : _status,
                 TimedOut = _timedOut,
                 OutOfMemory = !_byItself && _status == Linux.SIGKILL && Group.RanOutOfMemory,
+                ProcessLimitHit = Loop.Commands.Cgroups.ReadRefusedForks() > _refusedBefore,
                 OutputCut = cut,
                 WallMicroseconds = _wall,
                 CpuMicroseconds = Group.CpuMicroseconds,

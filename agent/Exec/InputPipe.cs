@@ -85,6 +85,11 @@ internal sealed class InputPipe(BulkLoop loop)
         _start = _end = 0;
         if (!IsClosed)
         {
+            if (waited > 0)
+            {
+                loop.Events.Remove(_fd); // closing would not do that for a terminal, whose output is the same open file
+            }
+
             _ = Libc.Close(_fd);
             _fd = -1;
         }

@@ -1,4 +1,5 @@
 using System.Globalization;
+using Microsoft.Win32.SafeHandles;
 using OpenSandbox.Cgroups;
 using OpenSandbox.Interop;
 using OpenSandbox.VirtioSerial;
@@ -21,6 +22,7 @@ internal sealed partial class SandboxCgroup
     private Cgroup _sandbox;
     private GuestLimits _limits = new();
     private CgroupLimits? _applied;
+    private SafeFileHandle? _pidsEvents;
     private uint _nextSerial;
 
     /// <summary>Makes the group and its stock. Call when /sys/fs/cgroup is mounted.</summary>
@@ -30,8 +32,44 @@ internal sealed partial class SandboxCgroup
         TryWrite(_root, "cgroup.subtree_control", "+cpu");
         TryWrite(_root, "cgroup.subtree_control", "+memory");
         TryWrite(_root, "cgroup.subtree_control", "+pids");
+        TryWrite(_root, "cgroup.subtree_control", "+io");
         _sandbox = Make();
         Restock();
+    }
+
+    /// <summary>Forks that the limit of processes has refused, as last read.</summary>
+    internal long RefusedForks { get; private set; }
+
+    /// <summary>Descriptor that reports EPOLLPRI when a fork was refused; -1 where the kernel does not count.</summary>
+    internal int RefusedForksFd => _pidsEvents is { } file ? (int)file.DangerousGetHandle() : -1;
+
+    /// <summary>Forks that the limit of processes has refused by now.</summary>
+    internal long ReadRefusedForks() => RefusedForks = CgroupFiles.Value(_pidsEvents, "max"u8) ?? RefusedForks;
+
+    /// <summary>What all user processes use together.</summary>
+    internal UsageResult ReadUsage()
+    {
+        using SafeFileHandle? cpu = TryOpen("cpu.stat");
+        using SafeFileHandle? memory = TryOpen("memory.current");
+        using SafeFileHandle? peak = TryOpen("memory.peak");
+        using SafeFileHandle? memoryMax = TryOpen("memory.max");
+        using SafeFileHandle? memoryEvents = TryOpen("memory.events");
+        using SafeFileHandle? pids = TryOpen("pids.current");
+        using SafeFileHandle? pidsMax = TryOpen("pids.max");
+        using SafeFileHandle? io = TryOpen("io.stat");
+        return new UsageResult
+        {
+            CpuMicroseconds = CgroupFiles.Value(cpu, "usage_usec"u8) ?? 0,
+            MemoryBytes = CgroupFiles.Number(memory),
+            MemoryPeakBytes = CgroupFiles.Number(peak),
+            MemoryLimitBytes = CgroupFiles.Number(memoryMax),
+            Pids = CgroupFiles.Number(pids),
+            PidsLimit = CgroupFiles.Number(pidsMax),
+            ReadBytes = CgroupFiles.Sum(io, "rbytes"u8),
+            WrittenBytes = CgroupFiles.Sum(io, "wbytes"u8),
+            OutOfMemoryKills = CgroupFiles.Value(memoryEvents, "oom_kill"u8) ?? 0,
+            RefusedForks = ReadRefusedForks(),
+        };
     }
 
     /// <summary>Sets the limits of all user processes together; what is absent gets its default.</summary>
@@ -111,7 +149,23 @@ internal sealed partial class SandboxCgroup
     {
         Cgroup group = _root.CreateChild(Name);
         TryWrite(group, "cgroup.subtree_control", "+memory");
+        _pidsEvents?.Dispose();
+        _pidsEvents = TryOpen(group, "pids.events");
         return group;
+    }
+
+    private SafeFileHandle? TryOpen(string file) => TryOpen(_sandbox, file);
+
+    private static SafeFileHandle? TryOpen(Cgroup group, string file)
+    {
+        try
+        {
+            return group.OpenControl(file);
+        }
+        catch (CgroupException)
+        {
+            return null; // a kernel without this controller, or the sandbox's root has removed the group
+        }
     }
 
     private void Restock()

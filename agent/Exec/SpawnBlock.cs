@@ -12,6 +12,10 @@ internal unsafe struct SpawnBlock
     internal byte** Environment;
     internal byte* WorkingDirectory;
     internal uint* Groups;
+    internal SpawnLimit* Limits;
+    internal uint LimitCount;
+    internal int Terminal;
+    internal int Report;
     internal uint GroupCount;
     internal uint Uid;
     internal uint Gid;

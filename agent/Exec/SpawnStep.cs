@@ -29,4 +29,10 @@ internal enum SpawnStep
 
     /// <summary>execve.</summary>
     Exec,
+
+    /// <summary>Making the terminal the session's.</summary>
+    Terminal,
+
+    /// <summary>setrlimit.</summary>
+    Limits,
 }

@@ -45,16 +45,8 @@ internal sealed partial class UserDatabase
         lock (_gate)
         {
             Refresh();
-            foreach ((uint gid, string name) in _groupNames ??= ReadNames(_group))
-            {
-                if (name == group)
-                {
-                    return gid;
-                }
-            }
+            return GroupNumber(group);
         }
-
-        return TryId(group, out uint number) ? number : throw GuestException.Coded(AgentErrorCodes.UnknownUser, $"no group {group}");
     }
 
     /// <summary>Both files have the name first and the number third.</summary>

@@ -36,7 +36,7 @@ internal sealed partial class UserDatabase(string passwdPath, string groupPath)
     }
 
     /// <summary>Finds a user.</summary>
-    /// <param name="user">Name, <c>uid</c> or <c>uid:gid</c>; <see langword="null"/>: the default.</param>
+    /// <param name="user">User and, after a colon, group, each a name or a number; <see langword="null"/>: the default.</param>
     /// <exception cref="GuestException">There is no such user.</exception>
     internal GuestUser Find(string? user)
     {
@@ -67,16 +67,40 @@ internal sealed partial class UserDatabase(string passwdPath, string groupPath)
         {
             return FindByName(user) ?? (TryId(user, out uint only)
                 ? FindById(only, null)
-                : throw GuestException.Coded(AgentErrorCodes.UnknownUser, $"no user {user}"));
+                : throw Unknown("user", user));
         }
 
-        if (!TryId(user.AsSpan(0, colon), out uint uid) | !TryId(user.AsSpan(colon + 1), out uint gid))
-        {
-            GuestException.ThrowInvalid("user: a name, uid or uid:gid");
-        }
-
-        return FindById(uid, gid);
+        string name = user[..colon];
+        string group = user[(colon + 1)..];
+        uint gid = GroupNumber(group);
+        return FindByName(name) is { } known ? known with { Gid = gid, Groups = [gid] }
+            : TryId(name, out uint uid) ? FindById(uid, gid)
+            : throw Unknown("user", name);
     }
+
+    private static GuestException Unknown(string kind, string name) =>
+        GuestException.AtStep(StartSteps.User, AgentErrorCodes.UnknownUser, $"no {kind} {name}");
+
+    private uint GroupNumber(string group) => LookUpGroup(group) ?? (TryId(group, out uint number) ? number : throw Unknown("group", group));
+
+    /// <summary>First line of group with this name. name:password:gid:members</summary>
+    private uint? LookUpGroup(string name)
+    {
+        Span<Range> fields = stackalloc Range[5];
+        foreach (Range lineRange in _group.AsSpan().Split((byte)'\n'))
+        {
+            ReadOnlySpan<byte> line = _group.AsSpan()[lineRange];
+            if (SplitFields(line, fields) >= 3 && Encoding.UTF8.GetString(line[fields[0]]) == name && TryNumber(line[fields[2]], out uint gid))
+            {
+                return gid;
+            }
+        }
+
+        return null;
+    }
+
+    private static bool TryNumber(ReadOnlySpan<byte> text, out uint id) =>
+        uint.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out id) && id != uint.MaxValue;
 
     private static bool TryId(ReadOnlySpan<char> text, out uint id) =>
         uint.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out id) && id != uint.MaxValue;

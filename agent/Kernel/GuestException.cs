@@ -8,12 +8,16 @@ namespace OpenSandbox.Agent;
 /// <summary>A request that failed in a way the host should hear about; becomes an Error frame.</summary>
 internal sealed class GuestException : Exception
 {
-    private GuestException(string code, int errno, string message)
+    private GuestException(string code, int errno, string message, string? step = null)
         : base(message)
     {
         Code = code;
         Errno = errno;
+        Step = step;
     }
+
+    /// <summary>One of <see cref="StartSteps"/>, where a start failed.</summary>
+    internal string? Step { get; }
 
     /// <summary>One of <see cref="AgentErrorCodes"/>.</summary>
     internal string Code { get; }
@@ -30,6 +34,9 @@ internal sealed class GuestException : Exception
 
     /// <summary>A failure under any other code.</summary>
     internal static GuestException Coded(string code, string message, int errno = 0) => new(code, errno, message);
+
+    /// <summary>A start that failed at some step.</summary>
+    internal static GuestException AtStep(string step, string code, string message, int errno = 0) => new(code, errno, message, step);
 
     /// <summary>Ends a request whose fields make no sense.</summary>
     [DoesNotReturn]

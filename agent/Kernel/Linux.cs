@@ -18,6 +18,7 @@ internal static class Linux
     internal const int O_PATH = 0x200000;
 
     internal const int F_SETFL = 4;
+    internal const int F_DUPFD_CLOEXEC = 1030;
 
     internal const int AT_FDCWD = -100;
     internal const int AT_SYMLINK_NOFOLLOW = 0x100;
@@ -93,7 +94,9 @@ internal static class Linux
 
     internal const short POLLIN = 1;
 
+    internal const int SIGHUP = 1;
     internal const int SIGKILL = 9;
+    internal const int SIGCONT = 18;
     internal const int SIGCHLD = 17;
 
     internal const int P_ALL = 0;
@@ -121,8 +124,6 @@ internal static class Linux
     internal const int IPPROTO_IP = 0;
     internal const int IPPROTO_TCP = 6;
     internal const int IPPROTO_IPV6 = 41;
-    internal const int SOL_SOCKET = 1;
-    internal const int SO_REUSEADDR = 2;
     internal const int SO_ERROR = 4;
     internal const int SO_LINGER = 13;
     internal const int SO_ORIGINAL_DST = 80;
@@ -136,7 +137,10 @@ internal static class Linux
     internal const int MAP_ANONYMOUS = 0x20;
     internal const int MAP_POPULATE = 0x8000;
 
+    internal const int RLIMIT_CPU = 0;
+    internal const int RLIMIT_FSIZE = 1;
     internal const int RLIMIT_NOFILE = 7;
+    internal const int RLIMIT_AS = 9;
     internal const int CLOCK_REALTIME = 0;
 
     internal const int ENXIO = 6;

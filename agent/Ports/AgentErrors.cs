@@ -9,7 +9,7 @@ internal static class AgentErrors
 
     /// <summary>What an exception becomes on the wire.</summary>
     internal static AgentError From(Exception exception) => exception is GuestException known
-        ? Make(known.Code, known.Errno, known.Message)
+        ? Make(known.Code, known.Errno, known.Message) with { Step = known.Step }
         : Make(AgentErrorCodes.Internal, 0, $"{exception.GetType().Name}: {exception.Message}");
 
     /// <summary>An error with its message cut to the protocol's bound.</summary>

@@ -49,7 +49,7 @@ internal sealed class ReplyWriter
                 _writer.WriteStartObject();
                 WriteFields(entry);
                 break;
-            case StartedReply started:
+            case StartedReply { Process: null } started:
                 Write(started);
                 break;
             default:

@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <sys/wait.h>
@@ -27,7 +28,14 @@
 #define CLONE_INTO_CGROUP 0x200000000ULL
 #endif
 
-enum step { STEP_NONE, STEP_CLONE, STEP_SESSION, STEP_STDIO, STEP_GROUPS, STEP_GID, STEP_UID, STEP_CHDIR, STEP_EXEC };
+enum step { STEP_NONE, STEP_CLONE, STEP_SESSION, STEP_STDIO, STEP_GROUPS, STEP_GID, STEP_UID, STEP_CHDIR, STEP_EXEC, STEP_TERMINAL, STEP_LIMITS };
+
+/* Layout is shared with SpawnLimit.cs. */
+struct osb_limit {
+    uint64_t resource;
+    uint64_t soft;
+    uint64_t hard;
+};
 
 /* Layout is shared with SpawnBlock.cs. */
 struct osb_spawn {
@@ -37,6 +45,10 @@ struct osb_spawn {
     const char *const *envp;
     const char *cwd;
     const uint32_t *groups;
+    const struct osb_limit *limits;
+    uint32_t limit_count;
+    int32_t terminal;           /* nonzero: descriptor 0 becomes the session's terminal */
+    int32_t report;             /* becomes descriptor 3, or -1 */
     uint32_t group_count;
     uint32_t uid;
     uint32_t gid;
@@ -179,7 +191,15 @@ static void set_up_stdio(struct osb_spawn *s)
         if (r < 0)
             fail(s, STEP_STDIO, r);
     }
-    sys(SYS_close_range, 3, ~0U, 0, 0);
+    unsigned first = 3;
+    if (s->report >= 0) {
+        /* If it is 3 already, that is the caller's number for it, which closes on exec. */
+        long r = s->report == 3 ? sys(SYS_fcntl, 3, F_SETFD, 0, 0) : sys(SYS_dup3, s->report, 3, 0, 0);
+        if (r < 0)
+            fail(s, STEP_STDIO, r);
+        first = 4;
+    }
+    sys(SYS_close_range, first, ~0U, 0, 0);
 }
 
 static __attribute__((noreturn, used)) void child(struct osb_spawn *s)
@@ -194,6 +214,14 @@ static __attribute__((noreturn, used)) void child(struct osb_spawn *s)
     if ((r = sys(SYS_setsid, 0, 0, 0, 0)) < 0)
         fail(s, STEP_SESSION, r);
     set_up_stdio(s);
+    if (s->terminal && (r = sys(SYS_ioctl, 0, TIOCSCTTY, 0, 0)) < 0)
+        fail(s, STEP_TERMINAL, r);
+    /* As long as the child is root: a limit may be above the present one. */
+    for (uint32_t i = 0; i < s->limit_count; i++) {
+        struct { uint64_t soft, hard; } limit = { s->limits[i].soft, s->limits[i].hard };
+        if ((r = sys(SYS_prlimit64, 0, (long)s->limits[i].resource, (long)&limit, 0)) < 0)
+            fail(s, STEP_LIMITS, r);
+    }
     if ((r = sys(SYS_setgroups, s->group_count, (long)s->groups, 0, 0)) < 0)
         fail(s, STEP_GROUPS, r);
     if ((r = sys(SYS_setresgid, s->gid, s->gid, s->gid, 0)) < 0)

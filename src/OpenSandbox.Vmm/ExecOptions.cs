@@ -8,26 +8,26 @@ public sealed record ExecOptions
 
     internal static ExecOptions Default { get; } = new();
 
-    /// <summary>Environment on top of the sandbox's. Default: nothing.</summary>
+    /// <summary>Environment on top of the image's (its <c>/etc/environment</c>) and the sandbox's. Default: nothing.</summary>
     public IReadOnlyDictionary<string, string>? EnvironmentVariables { get; init; }
 
     /// <summary>Absolute working directory. Default: <c>/workspace</c> where there is one, else <c>/</c>.</summary>
     public string? WorkingDirectory { get; init; }
 
-    /// <summary>User name in the guest, or <c>uid[:gid]</c>. Default: <c>sandbox</c> where the image has it, else root.</summary>
+    /// <summary>User and, after a colon, group; each a name or a number. Default: <c>sandbox</c> where the image has it, else root.</summary>
     public string? User { get; init; }
 
     /// <summary>Time after which the command and everything it started is killed; the result then says so. Default: none.</summary>
     public TimeSpan? Timeout { get; init; }
 
     /// <summary>
-    /// Standard input of <see cref="Sandbox.ExecAsync"/>: sent as a whole, then ended. Default: <see langword="null"/>, which is
-    /// <c>/dev/null</c> for the command. Has no meaning for <see cref="Sandbox.StartProcessAsync"/>.
+    /// Standard input of <c>ExecAsync</c>: sent as a whole, then ended. Default: <see langword="null"/>, which is
+    /// <c>/dev/null</c> for the command.
     /// </summary>
     public ReadOnlyMemory<byte>? StandardInput { get; init; }
 
     /// <summary>
-    /// Bytes of each of standard output and standard error that <see cref="Sandbox.ExecAsync"/> keeps; what comes after them is read and
+    /// Bytes of each of standard output and standard error that <c>ExecAsync</c> keeps; what comes after them is read and
     /// dropped, and the result says so. Default: 16 MiB; at most <see cref="OutputLimit"/>.
     /// </summary>
     public int MaxOutputBytes { get; init; } = 16 << 20;
@@ -40,9 +40,9 @@ public sealed record ExecOptions
             GuestText.ValidatePath(WorkingDirectory, nameof(WorkingDirectory));
         }
 
-        if (User is not null && (User.Length is 0 or > 64 || User.Any(static c => char.IsControl(c) || char.IsWhiteSpace(c))))
+        if (User is not null && (User.Length is 0 or > 128 || User.Any(static c => char.IsControl(c) || char.IsWhiteSpace(c))))
         {
-            throw new ArgumentException($"user '{User}': a name of at most 64 characters, or uid[:gid]", nameof(User));
+            throw new ArgumentException($"user '{User}': user[:group], at most 128 characters without spaces", nameof(User));
         }
 
         if (Timeout is TimeSpan timeout)

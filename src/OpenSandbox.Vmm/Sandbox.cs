@@ -45,6 +45,7 @@ public sealed partial class Sandbox : IAsyncDisposable
         Files = new SandboxFiles(this);
         _gateway = new EgressGateway(id, spec.Egress, host.GatewayOptions(spec), host.Logger);
         Network = new SandboxNetwork(_gateway);
+        Processes = new SandboxProcesses(this);
         Resumed = resumed;
         _resizer = new SandboxResizer(this, host, vm);
     }
@@ -175,48 +176,6 @@ public sealed partial class Sandbox : IAsyncDisposable
             output.Dispose();
             error.Dispose();
             await stream.DisposeAsync().ConfigureAwait(false);
-        }
-    }
-
-    /// <summary>Starts a command whose input and output are streamed.</summary>
-    /// <param name="command">Program and arguments; no shell is involved.</param>
-    /// <param name="options">Default: see <see cref="ExecOptions"/>; standard input is always open.</param>
-    /// <param name="cancellationToken">Until the command has been started; kills it.</param>
-    /// <returns>The running command; dispose it.</returns>
-    /// <exception cref="SandboxOperationException">The program could not be started; the sandbox is still usable.</exception>
-    /// <exception cref="SandboxLostException">The sandbox is gone.</exception>
-    public async Task<SandboxProcess> StartProcessAsync(
-        IReadOnlyList<string> command, ExecOptions? options = null, CancellationToken cancellationToken = default)
-    {
-        options ??= ExecOptions.Default;
-        GuestStream stream = await OpenAsync(command, options, standardInput: true).ConfigureAwait(false);
-        using CancellationTokenSource deadline = Deadlines.Start(Options.RequestTimeout, Options.TimeProvider, cancellationToken);
-        try
-        {
-            StartedReply? started = await stream.GetStartedAsync(deadline.Token).ConfigureAwait(false);
-            if (started is null)
-            {
-                // The command ended at once without a Started: its result, or the reason why it did not start, is there.
-                await stream.GetResultAsync(ProtocolJsonContext.Default.ExecResultMessage, deadline.Token).ConfigureAwait(false);
-            }
-
-            return new SandboxProcess(this, stream, started?.Pid ?? 0, options.Timeout);
-        }
-        catch (Exception failure)
-        {
-            await stream.DisposeAsync().ConfigureAwait(false);
-            if (failure is OperationCanceledException)
-            {
-                cancellationToken.ThrowIfCancellationRequested();
-                throw new SandboxTimeoutException(Id, $"starting {command[0]}", Options.RequestTimeout, failure);
-            }
-
-            if (GuestErrors.Concerns(failure))
-            {
-                throw await GuestErrors.TranslateAsync(this, $"starting {command[0]}", failure).ConfigureAwait(false);
-            }
-
-            throw;
         }
     }
 

@@ -130,7 +130,7 @@ public sealed partial class SandboxHost : IAsyncDisposable
 
     /// <summary>
     /// Makes a sandbox and runs its first command, which is sent along with what wakes the guest up and so begins the moment the guest is
-    /// ready: faster than <see cref="CreateAsync"/> and <see cref="Sandbox.ExecAsync"/> by a round trip
+    /// ready: faster than <see cref="CreateAsync"/> and <c>ExecAsync</c> by a round trip
     /// into a guest that has just started.
     /// </summary>
     /// <param name="command">Program and arguments; no shell is involved.</param>

@@ -11,6 +11,12 @@ namespace OpenSandbox.Vmm;
 public sealed record SandboxProcessExit(
     int ExitCode, int? Signal, bool TimedOut, bool OutOfMemory, bool OutputCut, TimeSpan WallTime, TimeSpan? CpuTime)
 {
+    /// <summary>The sandbox's limit of processes refused a fork while it ran: to it or to another command.</summary>
+    public bool ProcessLimitHit { get; init; }
+
+    /// <summary>Processes that it started go on without it. Known of started processes, not of commands of <c>ExecAsync</c>.</summary>
+    public bool LeftProcesses { get; init; }
+
     /// <inheritdoc/>
     public override string ToString() =>
         (TimedOut ? "its time being up" : Signal is int signal ? $"signal {signal}" : $"exit code {ExitCode}")
@@ -23,9 +29,13 @@ public sealed record SandboxProcessExit(
         message.OutOfMemory,
         message.OutputCut,
         ToTime(message.WallMicroseconds),
-        message.CpuMicroseconds is long cpu ? ToTime(cpu) : null);
+        message.CpuMicroseconds is long cpu ? ToTime(cpu) : null)
+    {
+        ProcessLimitHit = message.ProcessLimitHit,
+        LeftProcesses = message.LeftProcesses,
+    };
 
     /// <summary>A duration as the guest tells it: whatever it says, it becomes one.</summary>
-    private static TimeSpan ToTime(long microseconds) =>
+    internal static TimeSpan ToTime(long microseconds) =>
         TimeSpan.FromTicks(Math.Clamp(microseconds, 0, TimeSpan.MaxValue.Ticks / TimeSpan.TicksPerMicrosecond) * TimeSpan.TicksPerMicrosecond);
 }

@@ -160,7 +160,7 @@ public sealed class ExecTests(HostFixture fixture) : IAsyncLifetime
     {
         _ = fixture.HostWithImage;
         const long length = 300_000_000;
-        await using SandboxProcess process = await Sandbox.StartProcessAsync(
+        await using SandboxProcess process = await Sandbox.StartAsync(
             ["sh", "-c", $"openssl enc -aes-128-ctr -nosalt -K 00 -iv 00 </dev/zero 2>/dev/null | head -c {length} || true"], cancellationToken: Deadline());
         await process.CompleteInputAsync(Deadline());
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
@@ -174,7 +174,7 @@ public sealed class ExecTests(HostFixture fixture) : IAsyncLifetime
             total += piece.Count;
         }
 
-        Assert.Equal(0, (await process.WaitForExitAsync(Deadline())).ExitCode);
+        Assert.Equal(0, (await process.WaitAsync(Deadline())).ExitCode);
         Assert.Equal(length, total);
         Assert.Equal(ExpectedKeystream(length), Convert.ToHexString(hash.GetHashAndReset()));
     }
@@ -238,7 +238,7 @@ public sealed class ExecTests(HostFixture fixture) : IAsyncLifetime
     public async Task StartProcess_Conversation_GoesBackAndForth()
     {
         _ = fixture.HostWithImage;
-        await using SandboxProcess process = await Sandbox.StartProcessAsync(["python3", "-u", "-c", "for l in iter(input, 'stop'): print(l.upper())"], cancellationToken: Deadline());
+        await using SandboxProcess process = await Sandbox.StartAsync(["python3", "-u", "-c", "for l in iter(input, 'stop'): print(l.upper())"], cancellationToken: Deadline());
         byte[] buffer = new byte[100];
         for (int i = 0; i < 20; i++)
         {
@@ -247,8 +247,8 @@ public sealed class ExecTests(HostFixture fixture) : IAsyncLifetime
         }
 
         await process.WriteAsync("stop\n"u8.ToArray(), Deadline());
-        Assert.Equal(new SandboxOutput(false, 0), await process.ReadAsync(buffer, Deadline()));
-        Assert.Equal(0, (await process.WaitForExitAsync(Deadline())).ExitCode);
+        Assert.True((await process.ReadAsync(buffer, Deadline())).IsEnd);
+        Assert.Equal(0, (await process.WaitAsync(Deadline())).ExitCode);
         Assert.False(await process.SignalAsync(15, Deadline()));
 
         async Task<string> ReadLineAsync()
@@ -267,7 +267,7 @@ public sealed class ExecTests(HostFixture fixture) : IAsyncLifetime
     public async Task StartProcess_Signal_ReachesItAndKillEndsWhatIgnoresIt()
     {
         _ = fixture.HostWithImage;
-        await using SandboxProcess process = await Sandbox.StartProcessAsync(
+        await using SandboxProcess process = await Sandbox.StartAsync(
             ["sh", "-c", "exec 2>/dev/null; trap 'echo got TERM' TERM; echo ready; while :; do sleep 0.05; done"], cancellationToken: Deadline());
         byte[] buffer = new byte[100];
         Assert.Equal("ready\n", Encoding.UTF8.GetString(buffer.AsSpan(0, (await process.ReadAsync(buffer, Deadline())).Count)));
@@ -275,14 +275,14 @@ public sealed class ExecTests(HostFixture fixture) : IAsyncLifetime
         Assert.True(await process.SignalAsync(15, Deadline()));
         Assert.Equal("got TERM\n", Encoding.UTF8.GetString(buffer.AsSpan(0, (await process.ReadAsync(buffer, Deadline())).Count)));
         Assert.True(await process.KillAsync(Deadline()));
-        Assert.Equal(9, (await process.WaitForExitAsync(Deadline())).Signal);
+        Assert.Equal(9, (await process.WaitAsync(Deadline())).Signal);
     }
 
     [SkippableFact]
     public async Task Process_DisposedWhileItIsRead_EndsTheRead()
     {
         _ = fixture.HostWithImage;
-        SandboxProcess process = await Sandbox.StartProcessAsync(["sleep", "1000"], cancellationToken: Deadline());
+        SandboxProcess process = await Sandbox.StartAsync(["sleep", "1000"], cancellationToken: Deadline());
         Task<SandboxOutput> reading = process.ReadAsync(new byte[10], Deadline()).AsTask();
 
         await process.DisposeAsync();

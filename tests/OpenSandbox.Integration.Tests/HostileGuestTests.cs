@@ -62,7 +62,7 @@ public sealed class HostileGuestTests(HostFixture fixture)
     {
         const string storm = "import os,signal\nwhile True:\n  os.kill(-1, signal.SIGSTOP)";
         await using Sandbox sandbox = await fixture.HostWithImage.CreateAsync();
-        await using (SandboxProcess attacker = await sandbox.StartProcessAsync(["python3", "-c", storm], cancellationToken: ExecTests.Deadline()))
+        await using (SandboxProcess attacker = await sandbox.StartAsync(["python3", "-c", storm], cancellationToken: ExecTests.Deadline()))
         {
             for (int i = 0; i < 10; i++)
             {

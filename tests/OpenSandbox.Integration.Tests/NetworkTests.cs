@@ -329,7 +329,7 @@ public sealed class NetworkTests(HostFixture fixture)
 
     private static async Task<SandboxProcess> StartServerAsync(Sandbox sandbox, string program)
     {
-        SandboxProcess process = await sandbox.StartProcessAsync(["python3", "-c", program]).WaitAsync(s_limit);
+        SandboxProcess process = await sandbox.StartAsync(["python3", "-c", program]).WaitAsync(s_limit);
         Assert.Equal("up", await ReadLineAsync(process));
         return process;
     }

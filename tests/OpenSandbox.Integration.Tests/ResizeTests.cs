@@ -22,7 +22,7 @@ public sealed class ResizeTests(HostFixture fixture)
         Assert.InRange(await MemTotalAsync(sandbox), 3_900L << 20, 4_096L << 20);
         Assert.Equal(large.MemoryMaxBytes, await NumberAsync(sandbox, "memory.max"));
 
-        SandboxProcess holder = await sandbox.StartProcessAsync(["python3", "-c", Holder, "2048"], cancellationToken: ExecTests.Deadline());
+        SandboxProcess holder = await sandbox.StartAsync(["python3", "-c", Holder, "2048"], cancellationToken: ExecTests.Deadline());
         await using (holder)
         {
             Assert.Equal("held\n", await ReadSomeAsync(holder));
@@ -37,7 +37,7 @@ public sealed class ResizeTests(HostFixture fixture)
             Assert.Equal(large.MemoryMaxBytes, await NumberAsync(sandbox, "memory.max"));
             Assert.Equal(SandboxErrorCode.MemoryInUse, refused.Code);
             await holder.CompleteInputAsync(ExecTests.Deadline());
-            Assert.Equal(0, (await holder.WaitForExitAsync(ExecTests.Deadline(120))).ExitCode);
+            Assert.Equal(0, (await holder.WaitAsync(ExecTests.Deadline(120))).ExitCode);
         }
 
         SandboxLimits small = await sandbox.ResizeAsync(1_024, cancellationToken: ExecTests.Deadline(120));

@@ -47,7 +47,7 @@ internal sealed class TunnelRow() : Row("P19", "proxied TCP through the guest tu
         await using (sandbox.ConfigureAwait(false))
         {
             SandboxProcess program = await sandbox
-                .StartProcessAsync(["python3", "-c", Program, $"{port}", $"{FloorFiles.TransferBytes}"], cancellationToken: cancellationToken)
+                .StartAsync(["python3", "-c", Program, $"{port}", $"{FloorFiles.TransferBytes}"], cancellationToken: cancellationToken)
                 .ConfigureAwait(false);
             await using (program.ConfigureAwait(false))
             {

@@ -19,7 +19,7 @@ internal static class GuestCommand
     internal static async Task<SandboxProcessExit> RunAsync(
         Sandbox sandbox, RunRequest request, OutputSink sink, ErrorWriter errors, CancellationToken cancellationToken)
     {
-        SandboxProcess process = await sandbox.StartProcessAsync(request.Command, request.Exec, cancellationToken).ConfigureAwait(false);
+        SandboxProcess process = await sandbox.StartAsync(request.Command, Options(request.Exec), cancellationToken).ConfigureAwait(false);
         await using (process.ConfigureAwait(false))
         {
             if (request.PassInput && StandardStreams.WasInherited(StandardStreams.Input))
@@ -34,9 +34,17 @@ internal static class GuestCommand
 
             // On a thread of its own from the start: a write that waits must not keep this method from being cancelled.
             await Task.Run(() => WriteOutputAsync(process, sink, cancellationToken), cancellationToken).WaitAsync(cancellationToken).ConfigureAwait(false);
-            return await process.WaitForExitAsync(cancellationToken).ConfigureAwait(false);
+            return await process.WaitAsync(cancellationToken).ConfigureAwait(false);
         }
     }
+
+    private static StartOptions Options(ExecOptions exec) => new()
+    {
+        EnvironmentVariables = exec.EnvironmentVariables,
+        WorkingDirectory = exec.WorkingDirectory,
+        User = exec.User,
+        Timeout = exec.Timeout,
+    };
 
     private static async Task WriteOutputAsync(SandboxProcess process, OutputSink sink, CancellationToken cancellationToken)
     {
@@ -45,7 +53,7 @@ internal static class GuestCommand
         while (true)
         {
             SandboxOutput piece = await process.ReadAsync(buffer, cancellationToken).ConfigureAwait(false);
-            if (piece.Count == 0)
+            if (piece.IsEnd)
             {
                 return;
             }

@@ -11,4 +11,12 @@ public enum DataChannel : byte
 
     /// <summary>Standard error of a command.</summary>
     StandardError = 2,
+
+    /// <summary>
+    /// Of a managed process, instead of output: a u64, the sequence number at which output goes on. What lies between was overwritten.
+    /// </summary>
+    Gap = 3,
+
+    /// <summary>What a managed process wrote to its report descriptor.</summary>
+    Report = 4,
 }

@@ -86,7 +86,7 @@ public readonly record struct FrameHeader(FrameType Type, byte Flags, uint Strea
 
     private static byte MaxFlags(FrameType type) => type switch
     {
-        FrameType.Data => (byte)DataChannel.StandardError,
+        FrameType.Data => (byte)DataChannel.Report,
         FrameType.Open => ProtocolConstants.ContinuedFlag,
         _ => 0,
     };

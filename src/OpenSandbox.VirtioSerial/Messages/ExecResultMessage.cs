@@ -15,6 +15,12 @@ public sealed record ExecResultMessage
     /// <summary>The kernel killed processes of this command for lack of memory.</summary>
     public bool OutOfMemory { get; init; }
 
+    /// <summary><c>pids.max</c> refused forks in the sandbox while the command ran.</summary>
+    public bool ProcessLimitHit { get; init; }
+
+    /// <summary>Processes of the command's cgroup go on without it. Only known of managed processes.</summary>
+    public bool LeftProcesses { get; init; }
+
     /// <summary>Processes that the command left behind still held its output when the drain's bound was reached.</summary>
     public bool OutputCut { get; init; }
 

@@ -12,6 +12,12 @@ public sealed record OpenRequest
     /// <summary>Parameters of <see cref="Operations.Exec"/>.</summary>
     public ExecRequest? Exec { get; init; }
 
+    /// <summary>Parameters of <see cref="Operations.Start"/>.</summary>
+    public ProcessStartRequest? Start { get; init; }
+
+    /// <summary>Parameters of the operations on one process.</summary>
+    public ProcessRequest? Process { get; init; }
+
     /// <summary>Parameters of all file operations.</summary>
     public FileRequest? File { get; init; }
 

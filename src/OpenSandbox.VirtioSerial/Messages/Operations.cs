@@ -9,6 +9,30 @@ public static class Operations
     /// <summary>Runs a command.</summary>
     public const string Exec = "exec";
 
+    /// <summary>Starts a managed process and attaches to it: one whose output is kept, and that can be attached to again.</summary>
+    public const string Start = "start";
+
+    /// <summary>Attaches to a managed process: sends what is kept of its output, and goes on with what comes.</summary>
+    public const string Attach = "attach";
+
+    /// <summary>Sends all processes, each as one line of JSON (<see cref="ProcessEntry"/>).</summary>
+    public const string Processes = "processes";
+
+    /// <summary>Waits for the end of a process.</summary>
+    public const string Wait = "wait";
+
+    /// <summary>Sends a signal to a process, or kills its cgroup.</summary>
+    public const string Signal = "signal";
+
+    /// <summary>Sends a range of a managed process's output, as far as it is kept, and ends.</summary>
+    public const string Log = "log";
+
+    /// <summary>Changes the size of a process's terminal.</summary>
+    public const string Resize = "resize";
+
+    /// <summary>What all user processes together use.</summary>
+    public const string Usage = "usage";
+
     /// <summary>Writes a file from the stream's Data, atomically: through a temporary name in the same directory.</summary>
     public const string Write = "write";
 

@@ -15,7 +15,7 @@ internal static class GuestErrors
         if (failure is GuestOperationException refused)
         {
             return new SandboxOperationException(
-                CodeOf(refused.Errno, refused.Code), sandbox.Id, refused.Errno, $"sandbox {sandbox.Id}: {what}: {refused.Message}", refused);
+                CodeOf(refused.Errno, refused.Code), sandbox.Id, refused.Errno, StepOf(refused.Step), $"sandbox {sandbox.Id}: {what}: {refused.Message}", refused);
         }
 
         return new SandboxLostException(sandbox.Id, await sandbox.GetExitAsync(failure).ConfigureAwait(false), failure);
@@ -25,9 +25,21 @@ internal static class GuestErrors
     internal static SandboxOperationException Translate(Sandbox sandbox, string what, ItemError error) => new(
         CodeOf(error.Errno, error.Code), sandbox.Id, error.Errno, $"sandbox {sandbox.Id}: {what}: {error.Message}");
 
+    private static ProcessStartStep? StepOf(string? step) => step switch
+    {
+        StartSteps.User => ProcessStartStep.User,
+        StartSteps.Streams => ProcessStartStep.Streams,
+        StartSteps.Clone => ProcessStartStep.Fork,
+        StartSteps.Limits => ProcessStartStep.Limits,
+        StartSteps.Session or StartSteps.StandardDescriptors or StartSteps.Groups or StartSteps.Gid or StartSteps.Uid => ProcessStartStep.Identity,
+        StartSteps.WorkingDirectory => ProcessStartStep.WorkingDirectory,
+        StartSteps.Exec => ProcessStartStep.Program,
+        _ => null,
+    };
+
     private static SandboxErrorCode CodeOf(int errno, string code) => errno switch
     {
-        Errno.ENOENT or Errno.ENOTDIR => SandboxErrorCode.NotFound,
+        Errno.ENOENT or Errno.ENOTDIR or Errno.ESRCH => SandboxErrorCode.NotFound,
         Errno.EPERM or Errno.EACCES => SandboxErrorCode.PermissionDenied,
         Errno.EEXIST => SandboxErrorCode.AlreadyExists,
         Errno.ENOSPC => SandboxErrorCode.NoSpace,

@@ -1,0 +1,302 @@
+using System.Globalization;
+using System.Security.Cryptography;
+using System.Text;
+
+namespace OpenSandbox.Vmm;
+
+/// <summary>A shell session: a bash (or <c>sh</c>, where there is none) whose directory, variables and functions last from run to run.</summary>
+/// <remarks>
+/// <para>The shell reports the end of each run, under a random token, on a pipe of its own that no program it starts inherits. So nothing that
+/// is printed can pass for the end of a run, and both outputs stay as the programs wrote them. The guest passes a report on only after what
+/// had been written to the outputs before it.</para>
+/// <para>Thread-safe; runs at the same time take turns. What a background job writes between runs belongs to the next run.</para>
+/// </remarks>
+/// <example>
+/// <code>
+/// await using SandboxShell shell = await sandbox.OpenShellAsync();
+/// await shell.RunAsync("cd /tmp; export NAME=value");
+/// ShellResult result = await shell.RunAsync("pwd; echo $NAME");
+/// </code>
+/// </example>
+public sealed class SandboxShell : IAsyncDisposable
+{
+    private const int StateLimit = 1 << 20;
+    private const int KilledExitCode = 137;
+    private const string Bootstrap =
+        "if command -v bash >/dev/null 2>&1; then exec bash --noprofile --norc -s; else exec sh -s; fi";
+
+    private readonly Sandbox _sandbox;
+    private readonly StartOptions _start;
+    private readonly SemaphoreSlim _turn = new(1, 1);
+    private readonly List<SandboxProcess> _left = [];
+    private readonly ShellReports _reports = new(StateLimit);
+    private readonly byte[] _buffer = new byte[64 << 10];
+    private SandboxProcess _process;
+    private SandboxProcessExit? _exit;
+    private bool _canRestore;
+    private int _disposed;
+
+    private SandboxShell(Sandbox sandbox, StartOptions start, SandboxProcess process)
+    {
+        _sandbox = sandbox;
+        _start = start;
+        _process = process;
+    }
+
+    /// <summary>The shell's process in <see cref="Sandbox.Processes"/>; another one after a run that was killed.</summary>
+    public string ProcessId => Volatile.Read(ref _process).Id;
+
+    /// <summary>How the shell ended; <see langword="null"/> while lines can be run.</summary>
+    public SandboxProcessExit? Exit => Volatile.Read(ref _exit);
+
+    /// <summary>Runs a line (or several) and waits for its end; background jobs are not waited for.</summary>
+    /// <param name="line">What the shell evaluates; no NUL.</param>
+    /// <param name="options">Default: see <see cref="ShellRunOptions"/>.</param>
+    /// <param name="cancellationToken">Ends the run as a timeout does.</param>
+    /// <returns>Exit code and output.</returns>
+    /// <remarks>
+    /// When its time is up, or it is cancelled, what the run has started is killed, and so is the shell, as nothing else keeps it from going on
+    /// with the rest of the line. A bash is then replaced by a new one with the state from before the run: directory, variables, functions,
+    /// aliases and options; background jobs of earlier runs go on, but the new shell does not know them. A shell that is no bash, or whose state
+    /// takes more than 1 MiB, has ended.
+    /// </remarks>
+    /// <exception cref="InvalidOperationException">The shell has ended.</exception>
+    /// <exception cref="SandboxOperationException">The guest refused something, such as the file with the input.</exception>
+    /// <exception cref="SandboxTimeoutException">The guest did not answer when a run was to be killed.</exception>
+    /// <exception cref="SandboxLostException">The sandbox is gone.</exception>
+    public async Task<ShellResult> RunAsync(string line, ShellRunOptions? options = null, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(line);
+        if (line.Contains('\0', StringComparison.Ordinal))
+        {
+            throw new ArgumentException("a line must not have NUL", nameof(line));
+        }
+
+        options ??= ShellRunOptions.Default;
+        options.Validate();
+        await _turn.WaitAsync(cancellationToken).ConfigureAwait(false);
+        string token = RandomNumberGenerator.GetHexString(32, lowercase: true);
+        string? inputPath = options.StandardInput is null ? null : "/tmp/.osb-input-" + token;
+        try
+        {
+            ObjectDisposedException.ThrowIf(Volatile.Read(ref _disposed) != 0, this);
+            if (_exit is SandboxProcessExit exit)
+            {
+                throw new InvalidOperationException($"the shell has ended, with {exit}");
+            }
+
+            if (inputPath is not null)
+            {
+                using var input = new MemoryStream(options.StandardInput!.Value.ToArray(), writable: false);
+                await _sandbox.Files.WriteAsync(
+                    inputPath, input, new FileWriteOptions { Mode = 0x180, User = _start.User }, cancellationToken).ConfigureAwait(false);
+            }
+
+            return await ExecuteAsync(Compose(line, token, inputPath, options, cancellationToken), token, options, cancellationToken).ConfigureAwait(false);
+        }
+        finally
+        {
+            try
+            {
+                if (inputPath is not null && _sandbox.State == SandboxState.Running)
+                {
+                    await _sandbox.Files.DeleteAsync(inputPath, ignoreMissing: true, cancellationToken: CancellationToken.None).ConfigureAwait(false);
+                }
+            }
+            catch (SandboxLostException)
+            {
+                // The file is gone with the sandbox.
+            }
+            finally
+            {
+                _turn.Release();
+            }
+        }
+    }
+
+    /// <summary>Ends the shell, with everything that was started in it. A run that is under way ends with an error.</summary>
+    /// <returns>When that has been sent.</returns>
+    public async ValueTask DisposeAsync()
+    {
+        if (Interlocked.Exchange(ref _disposed, 1) != 0)
+        {
+            return;
+        }
+
+        await Volatile.Read(ref _process).DisposeAsync().ConfigureAwait(false);
+        await _turn.WaitAsync().ConfigureAwait(false); // a run meets the end of its process, and lets go
+        foreach (SandboxProcess left in _left)
+        {
+            await left.DisposeAsync().ConfigureAwait(false);
+        }
+
+        await _process.DisposeAsync().ConfigureAwait(false);
+        _turn.Release();
+    }
+
+    /// <summary>Starts a shell and waits until it is ready.</summary>
+    internal static async Task<SandboxShell> OpenAsync(Sandbox sandbox, ShellOptions options, CancellationToken cancellationToken)
+    {
+        var start = new StartOptions
+        {
+            EnvironmentVariables = options.EnvironmentVariables,
+            WorkingDirectory = options.WorkingDirectory,
+            User = options.User,
+            Limits = options.Limits,
+            Report = true,
+        };
+        var shell = new SandboxShell(sandbox, start, await StartAsync(sandbox, start, cancellationToken).ConfigureAwait(false));
+        try
+        {
+            await shell.GetReadyAsync(null, cancellationToken).ConfigureAwait(false);
+            return shell;
+        }
+        catch
+        {
+            await shell.DisposeAsync().ConfigureAwait(false);
+            throw;
+        }
+    }
+
+    private static Task<SandboxProcess> StartAsync(Sandbox sandbox, StartOptions start, CancellationToken cancellationToken) =>
+        sandbox.StartAsync(["/bin/sh", "-c", Bootstrap], start, cancellationToken);
+
+    private async Task<ShellResult> ExecuteAsync(string script, string token, ShellRunOptions options, CancellationToken cancellationToken)
+    {
+        long started = _sandbox.Options.TimeProvider.GetTimestamp();
+        using CancellationTokenSource? deadline = options.Timeout is TimeSpan timeout
+            ? Deadlines.Start(timeout, _sandbox.Options.TimeProvider, cancellationToken)
+            : null;
+        using var collected = new CollectedOutput(options.MaxOutputBytes);
+        string? status = null;
+        bool timedOut = false;
+        try
+        {
+            status = await TalkAsync(script, token, options.OnOutput, collected, deadline?.Token ?? cancellationToken).ConfigureAwait(false);
+        }
+        catch (Exception failure) when (failure is not SandboxException and not ObjectDisposedException)
+        {
+            // Its time is up, the caller has cancelled it, or the caller's own code has failed.
+            timedOut = failure is OperationCanceledException && !cancellationToken.IsCancellationRequested && deadline is { IsCancellationRequested: true };
+            await ReplaceAsync(_sandbox.Options.TimeProvider.GetElapsedTime(started)).ConfigureAwait(false);
+            if (!timedOut)
+            {
+                throw;
+            }
+        }
+
+        if (status is null && !timedOut)
+        {
+            Volatile.Write(ref _exit, await _process.WaitAsync(cancellationToken).ConfigureAwait(false));
+        }
+
+        int code = timedOut ? KilledExitCode
+            : status is null ? _exit!.ExitCode
+            : int.TryParse(status, NumberStyles.None, CultureInfo.InvariantCulture, out int said) ? said : 255;
+        return new ShellResult(code, timedOut, _exit is not null, collected.TakeOutput(), collected.TakeError(), collected.Truncated);
+    }
+
+    /// <summary>Sends a script and reads until its end has been reported, or the shell's output has ended.</summary>
+    private async Task<string?> TalkAsync(
+        string script,
+        string token,
+        Func<SandboxOutputKind, ReadOnlyMemory<byte>, ValueTask>? onOutput,
+        CollectedOutput collected,
+        CancellationToken cancellationToken)
+    {
+        _reports.Clear();
+        Task<bool> sending = _process.WriteAsync(Encoding.UTF8.GetBytes(script), cancellationToken).AsTask();
+        string? status = null;
+        while (status is null)
+        {
+            (SandboxOutput piece, bool isReport) = await _process.ReadAllAsync(_buffer, cancellationToken).ConfigureAwait(false);
+            if (isReport)
+            {
+                status = _reports.Add(_buffer.AsSpan(0, piece.Count), token);
+            }
+            else if (piece.IsEnd)
+            {
+                break;
+            }
+            else if (onOutput is not null)
+            {
+                await onOutput(piece.Kind, _buffer.AsMemory(0, piece.Count)).ConfigureAwait(false);
+            }
+            else
+            {
+                collected.Append(piece.Kind, _buffer.AsSpan(0, piece.Count));
+            }
+        }
+
+        _ = await sending.ConfigureAwait(false);
+        return status;
+    }
+
+    /// <summary>Kills the shell and what it has started lately, and puts another one with the last known state in its place, if there is one.</summary>
+    private async Task ReplaceAsync(TimeSpan age)
+    {
+        SandboxProcess old = _process;
+        await _sandbox.Processes.KillYoungerAsync(old.Id, age, CancellationToken.None).ConfigureAwait(false);
+        if (!_canRestore || _reports.State is not string state || Volatile.Read(ref _disposed) != 0)
+        {
+            Volatile.Write(ref _exit, new SandboxProcessExit(KilledExitCode, 9, TimedOut: true, OutOfMemory: false, OutputCut: false, age, null));
+            return;
+        }
+
+        _left.Add(old);
+        Volatile.Write(ref _process, await StartAsync(_sandbox, _start, CancellationToken.None).ConfigureAwait(false));
+        await GetReadyAsync(state, CancellationToken.None).ConfigureAwait(false);
+    }
+
+    /// <summary>Finds out which shell it is, and gives it a state.</summary>
+    private async Task GetReadyAsync(string? state, CancellationToken cancellationToken)
+    {
+        string token = RandomNumberGenerator.GetHexString(32, lowercase: true);
+        var script = new StringBuilder();
+        if (state is not null)
+        {
+            // What cannot be set, such as the shell's own read-only variables, is as it should be.
+            script.Append("\\command eval ").Append(Quote(state)).Append(" </dev/null >/dev/null 2>&1 3>&-\n");
+        }
+
+        script.Append("\\command printf '\\n%s %s\\n' ").Append(token).Append(" \"${BASH_VERSION:+bash}\" >&3\n");
+        TimeSpan limit = _sandbox.Options.RequestTimeout;
+        using CancellationTokenSource deadline = Deadlines.Start(limit, _sandbox.Options.TimeProvider, cancellationToken);
+        try
+        {
+            using var nothing = new CollectedOutput(0);
+            string? said = await TalkAsync(script.ToString(), token, null, nothing, deadline.Token).ConfigureAwait(false);
+            if (said is null)
+            {
+                Volatile.Write(ref _exit, await _process.WaitAsync(deadline.Token).ConfigureAwait(false));
+                throw new SandboxOperationException(
+                    SandboxErrorCode.OperationFailed, _sandbox.Id, 0, $"sandbox {_sandbox.Id}: opening a shell: it ended at once, with {_exit}");
+            }
+
+            _canRestore = said == "bash";
+        }
+        catch (OperationCanceledException late)
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            throw new SandboxTimeoutException(_sandbox.Id, "opening a shell", limit, late);
+        }
+    }
+
+    private string Compose(string line, string token, string? inputPath, ShellRunOptions options, CancellationToken cancellationToken)
+    {
+        var script = new StringBuilder();
+        if (_canRestore && (options.Timeout is not null || cancellationToken.CanBeCanceled || options.OnOutput is not null))
+        {
+            // Options come last: errexit must not act on a variable that cannot be set.
+            script.Append("{ \\builtin declare -p; \\builtin declare -f; \\builtin alias -p; \\builtin trap -p; \\builtin umask -p; ")
+                .Append("\\builtin printf 'cd -- %q\\n' \"$PWD\"; \\builtin shopt -p; \\builtin set +o; ")
+                .Append("\\builtin printf '\\n%s state\\n' ").Append(token).Append("; } >&3 2>/dev/null\n");
+        }
+
+        script.Append("\\command eval ").Append(Quote(line)).Append(" <").Append(inputPath ?? "/dev/null").Append(" 3>&-\n")
+            .Append("\\command printf '\\n%s %s\\n' ").Append(token).Append(" \"$?\" >&3\n");
+        return script.ToString();
+    }
+
+    private static string Quote(string text) => "'" + text.Replace("'", "'\\''", StringComparison.Ordinal) + "'";
+}
