@@ -15,8 +15,9 @@ internal static class AgentProgram
             NativeSpawn.GuardSignals();
             GuestMemory.Open();
             GuestBoot.ConfigureKernel();
-            (string control, string bulk) = FindPorts();
-            Serve(OpenPort(control, 0), OpenPort(bulk, Linux.O_NONBLOCK));
+            (string control, string bulk, string network) = FindPorts();
+            GuestNetwork.Configure();
+            Serve(OpenPort(control, 0), OpenPort(bulk, Linux.O_NONBLOCK), OpenPort(network, Linux.O_NONBLOCK));
             return 0;
         }
         catch (Exception exception)
@@ -27,7 +28,7 @@ internal static class AgentProgram
         }
     }
 
-    private static (string Control, string Bulk) FindPorts()
+    private static (string Control, string Bulk, string Network) FindPorts()
     {
         using var finder = new PortFinder();
         KernelModules.LoadAll();
@@ -37,17 +38,20 @@ internal static class AgentProgram
     private static int OpenPort(string path, int flags) =>
         GuestException.Check(Libc.Open(CString.From(path), Linux.O_RDWR | Linux.O_CLOEXEC | Linux.O_NOCTTY | flags, 0), "open " + path);
 
-    private static void Serve(int controlPort, int bulkPort)
+    private static void Serve(int controlPort, int bulkPort, int networkPort)
     {
         var state = new GuestState();
         var cgroups = new SandboxCgroup();
         var resumeThread = new AgentWorker("resume");
         var mountThread = new AgentWorker("mount");
+        PluggedMemory.NoteBoot();
         WarmUp.Run(cgroups, resumeThread, mountThread);
         var bulk = new BulkLoop(bulkPort, state, new CommandTable(cgroups));
-        var control = new ControlLoop(controlPort, state, bulk, new Resumer(cgroups, mountThread), resumeThread);
+        var network = new NetworkLoop(networkPort, state);
+        var control = new ControlLoop(controlPort, state, bulk, network, new Resumer(cgroups, mountThread), resumeThread);
         bulk.Files.StartFirstWorker();
         KernelConsole.WriteLine("opensandbox-agent: ready");
+        AgentThread.Start("network", network.Run);
         AgentThread.Start("control", () => control.Run(static () => false));
         bulk.Run(static () => false);
     }

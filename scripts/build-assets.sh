@@ -122,6 +122,9 @@ module_paths() {
   done < <(read_list "$OSB_ROOT/images/initramfs/modules.txt") | awk '$1 == "insmod" && !seen[$2]++ { print $2 }'
 }
 
+# Debian keeps it in a folder that an ordinary user's PATH does not have.
+find_nft() { PATH=$PATH:/usr/sbin:/sbin command -v nft; }
+
 build_initramfs() {
   local release tree path paths
   release=$(<"$kernel_dir/release")
@@ -135,6 +138,17 @@ build_initramfs() {
   install -m 755 -- "$true_bin" "$tree/bin/true"
   paths=$(module_paths "$release")
   [[ -n $paths ]]
+  # nft and what it links to, run once at boot by their own loader and then removed (agent/Network/GuestNetwork.cs).
+  mkdir -p -- "$tree/tools"
+  install -m 644 -- "$OSB_ROOT/images/initramfs/network.nft" "$tree/tools/network.nft"
+  install -m 755 -- "$(find_nft)" "$tree/tools/nft"
+  while read -r path; do
+    case $path in
+      */ld-linux*) install -m 755 -- "$path" "$tree/tools/ld.so" ;;
+      *) install -m 644 -- "$path" "$tree/tools/" ;;
+    esac
+  done < <(ldd "$(find_nft)" | awk '$2 == "=>" { print $3 } $1 ~ /^\// { print $1 }')
+  [[ -x $tree/tools/ld.so ]]
   while read -r path; do
     case $path in
       *.ko) install -m 644 -- "$path" "$tree/mods/" ;;

@@ -160,7 +160,7 @@ read_list() { sed -e 's/#.*//' -e 's/[[:space:]]*$//' -e '/^$/d' -- "$1"; }
 
 # What each part of the project needs from Debian. The .NET SDK is not among it: see need_dotnet.
 OSB_PACKAGES_RUN=(qemu-system-x86 e2fsprogs liblz4-1)
-OSB_PACKAGES_BUILD=(gcc libc6-dev cpio kmod)
+OSB_PACKAGES_BUILD=(gcc libc6-dev cpio kmod nftables)
 OSB_PACKAGES_IMAGE=(mmdebstrap e2fsprogs)
 OSB_PACKAGES_TEST=(qemu-utils lz4 tmux)
 

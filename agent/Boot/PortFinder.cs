@@ -5,7 +5,7 @@ using OpenSandbox.VirtioSerial;
 namespace OpenSandbox.Agent;
 
 /// <summary>
-/// Finds the agent's two virtio-serial ports by name. A port and its name appear some time after the driver was loaded; the kernel
+/// Finds the agent's virtio-serial ports by name. A port and its name appear some time after the driver was loaded; the kernel
 /// announces both on a netlink socket, which is what is waited for.
 /// </summary>
 internal sealed class PortFinder : IDisposable
@@ -16,27 +16,29 @@ internal sealed class PortFinder : IDisposable
     /// <summary>Begun before the drivers are loaded, so that nothing is missed.</summary>
     private readonly KernelEvents _events = new();
 
-    /// <summary>Waits until both ports are there.</summary>
+    /// <summary>Waits until all ports are there.</summary>
     /// <returns>Their device nodes.</returns>
     /// <exception cref="GuestException">They did not appear in time.</exception>
-    internal (string Control, string Bulk) WaitForPorts()
+    internal (string Control, string Bulk, string Network) WaitForPorts()
     {
         long deadline = ClockTicks.Milliseconds + DeadlineMilliseconds;
         while (true)
         {
             string? control = null;
             string? bulk = null;
-            Scan(ref control, ref bulk);
-            if (control is not null && bulk is not null)
+            string? network = null;
+            Scan(ref control, ref bulk, ref network);
+            if (control is not null && bulk is not null && network is not null)
             {
-                return (control, bulk);
+                return (control, bulk, network);
             }
 
             long left = deadline - ClockTicks.Milliseconds;
             if (left <= 0)
             {
                 throw GuestException.Coded(
-                    AgentErrorCodes.Internal, $"no virtio-serial ports named {ProtocolConstants.ControlPortName} and {ProtocolConstants.BulkPortName}");
+                    AgentErrorCodes.Internal, "not all of "
+                        + $"{ProtocolConstants.ControlPortName}, {ProtocolConstants.BulkPortName}, {ProtocolConstants.NetworkPortName} are there");
             }
 
             _events.Wait((int)left);
@@ -46,7 +48,7 @@ internal sealed class PortFinder : IDisposable
     /// <summary>Stops listening.</summary>
     public void Dispose() => _events.Dispose();
 
-    private static void Scan(ref string? control, ref string? bulk)
+    private static void Scan(ref string? control, ref string? bulk, ref string? network)
     {
         int directory = Libc.Open(CString.From(ClassDirectory), Linux.O_RDONLY | Linux.O_DIRECTORY | Linux.O_CLOEXEC, 0);
         if (directory < 0)
@@ -66,6 +68,10 @@ internal sealed class PortFinder : IDisposable
             else if (text == ProtocolConstants.BulkPortName)
             {
                 bulk = "/dev/" + entry;
+            }
+            else if (text == ProtocolConstants.NetworkPortName)
+            {
+                network = "/dev/" + entry;
             }
         }
 

@@ -57,6 +57,7 @@ internal sealed class WarmUp
             Request(host, loop, new OpenRequest { Op = Operations.Stat, File = new FileRequest { Path = Folder + "/none" } });
             Request(host, loop, new OpenRequest { Op = Operations.List, File = new FileRequest { Path = Folder, Depth = 2 } });
             Request(host, loop, new OpenRequest { Op = Operations.Source, Length = 1 });
+            Request(host, loop, new OpenRequest { Op = Operations.Limits, Limits = new LimitsRequest { PluggedMemoryBytes = 0 } });
             Request(host, loop, new OpenRequest { Op = Operations.Exec, Exec = new ExecRequest { Argv = ["true"] } });
             var full = new ExecRequest
             {
@@ -87,7 +88,7 @@ internal sealed class WarmUp
         var state = new GuestState();
         (int bulkHost, int bulkPort) = Pair();
         var bulk = new BulkLoop(bulkPort, state, new CommandTable(_cgroups));
-        var loop = new ControlLoop(port, state, bulk, new Resumer(_cgroups, mountThread), resumeThread);
+        var loop = new ControlLoop(port, state, bulk, null, new Resumer(_cgroups, mountThread), resumeThread);
         byte[] seed = new byte[64];
         _ = Libc.GetRandom(seed, (nuint)seed.Length, 0);
         var resume = new ResumeRequest

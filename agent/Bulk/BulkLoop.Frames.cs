@@ -148,6 +148,13 @@ internal sealed partial class BulkLoop
             case var _ when ProcessOperations.TryBegin(this, id, request, Open):
                 break;
             default:
+                if (Files.Create(id, request) is { } other)
+                {
+                    Open(other);
+                    Files.Submit(other);
+                    break;
+                }
+
                 GuestException.ThrowInvalid($"no operation '{request.Op}' with these parameters on the bulk port");
                 break;
         }

@@ -204,6 +204,13 @@ internal sealed partial class BulkLoop
             case EventKind.Mailbox:
                 _mailbox.RunAll();
                 break;
+            case EventKind.Watch:
+                if (_streams.TryGetValue(key, out BulkStream? watch))
+                {
+                    (watch as WatchStream)?.OnReadable();
+                }
+
+                break;
             default:
                 Commands.Dispatch(events, kind, key);
                 break;

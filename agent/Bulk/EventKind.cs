@@ -1,10 +1,10 @@
 namespace OpenSandbox.Agent;
 
-/// <summary>What an event of the bulk loop's epoll is about; the upper byte of its tag.</summary>
+/// <summary>What an event of a loop's epoll is about; the upper byte of its tag.</summary>
 internal enum EventKind : byte
 {
     /// <summary>The port.</summary>
-    Port,
+    Port = 0,
 
     /// <summary>Another thread has posted something.</summary>
     Mailbox,
@@ -30,9 +30,24 @@ internal enum EventKind : byte
     /// <summary>A pipe whose command is over has bytes that nobody wants.</summary>
     LeftOverPipe,
 
+    /// <summary>Files that are watched have changed.</summary>
+    Watch,
+
     /// <summary>A managed process has reported something.</summary>
     Report,
 
     /// <summary>A fork may have been refused.</summary>
     ProcessLimit,
+
+    /// <summary>The network loop: a program of the guest connects.</summary>
+    Listener = 64,
+
+    /// <summary>The network loop: DNS queries have come.</summary>
+    DnsSocket,
+
+    /// <summary>The network loop: a connection for DNS over TCP.</summary>
+    DnsConnection,
+
+    /// <summary>The network loop: a connection that goes through to the host.</summary>
+    Tunnel,
 }

@@ -19,6 +19,7 @@ internal sealed class ControlLoop
     private readonly EpollEvent[] _event = new EpollEvent[1];
     private readonly GuestState _state;
     private readonly BulkLoop _bulk;
+    private readonly NetworkLoop? _network;
     private readonly Resumer _resumer;
     private readonly FrameSource _source = new();
     private readonly RequestAssembler _requests = new();
@@ -32,13 +33,15 @@ internal sealed class ControlLoop
     /// <param name="port">The port, blocking.</param>
     /// <param name="state">What the loop shares with the bulk port.</param>
     /// <param name="bulk">The bulk port's loop.</param>
+    /// <param name="network">The network port's loop; none while warming up.</param>
     /// <param name="resumer">Does what a resume asks for.</param>
     /// <param name="resumeThread">Where it does so, when that takes time.</param>
-    internal ControlLoop(int port, GuestState state, BulkLoop bulk, Resumer resumer, AgentWorker resumeThread)
+    internal ControlLoop(int port, GuestState state, BulkLoop bulk, NetworkLoop? network, Resumer resumer, AgentWorker resumeThread)
     {
         _port = port;
         _state = state;
         _bulk = bulk;
+        _network = network;
         _resumer = resumer;
         _resumeThread = resumeThread;
         _writer = new PortWriter(port);
@@ -132,6 +135,7 @@ internal sealed class ControlLoop
         _out.Flush();
         ulong epoch = preamble.Epoch;
         _bulk.Post(() => _bulk.OnControlSession(epoch));
+        _network?.Post(() => _network.OnControlSession(epoch));
     }
 
     private void LoseSession()
@@ -255,6 +259,7 @@ internal sealed class ControlLoop
 
             _state.Decide(epoch, done);
             _bulk.OnResumeDecided();
+            _network?.Post(_network.OnResumeDecided);
         });
         target.Flush();
     }
@@ -272,7 +277,7 @@ internal sealed class ControlLoop
             reason = exception.Message;
         }
 
-        int open = _bulk.OpenStreams;
+        int open = _bulk.OpenStreams + (_network?.OpenStreams ?? 0);
         bool ok = request is not null && open == 0;
         if (ok && request!.ZeroFreeMemory)
         {

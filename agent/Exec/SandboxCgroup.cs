@@ -10,13 +10,12 @@ namespace OpenSandbox.Agent;
 /// The cgroup of all user processes, and a stock of empty groups below it: making one takes longer than starting a small program, so
 /// it is done between commands.
 /// </summary>
-internal sealed class SandboxCgroup
+internal sealed partial class SandboxCgroup
 {
     private const string Name = "sandbox";
     private const int Stock = 4;
     private const int DefaultPidsMax = 128;
     private const int DefaultCpuPercent = 80;
-    private const int DefaultMemoryPercent = 90;
 
     private readonly Stack<ExecCgroup> _idle = new();
     private readonly Cgroup _root;
@@ -80,7 +79,7 @@ internal sealed class SandboxCgroup
         var wanted = new CgroupLimits
         {
             PidsMax = limits.PidsMax ?? DefaultPidsMax,
-            MemoryMaxBytes = limits.MemoryMaxBytes ?? GuestMemory.TotalBytes() / 100 * DefaultMemoryPercent,
+            MemoryMaxBytes = Math.Min(limits.MemoryMaxBytes ?? long.MaxValue, RunningLimits.LargestMemory(GuestMemory.TotalBytes())),
             CpuMaxPercent = limits.CpuMaxPercent ?? GuestMemory.VcpuCount() * DefaultCpuPercent,
         };
         if (wanted != _applied)

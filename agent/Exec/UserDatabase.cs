@@ -11,7 +11,7 @@ namespace OpenSandbox.Agent;
 /// </summary>
 /// <param name="passwdPath">Path of passwd(5).</param>
 /// <param name="groupPath">Path of group(5).</param>
-internal sealed class UserDatabase(string passwdPath, string groupPath)
+internal sealed partial class UserDatabase(string passwdPath, string groupPath)
 {
     /// <summary>The user that commands run as, and files belong to, where nothing else is said and the image has it.</summary>
     internal const string DefaultUser = "sandbox";
@@ -72,7 +72,7 @@ internal sealed class UserDatabase(string passwdPath, string groupPath)
 
         string name = user[..colon];
         string group = user[(colon + 1)..];
-        uint gid = FindGroup(group) ?? (TryId(group, out uint number) ? number : throw Unknown("group", group));
+        uint gid = GroupNumber(group);
         return FindByName(name) is { } known ? known with { Gid = gid, Groups = [gid] }
             : TryId(name, out uint uid) ? FindById(uid, gid)
             : throw Unknown("user", name);
@@ -81,8 +81,10 @@ internal sealed class UserDatabase(string passwdPath, string groupPath)
     private static GuestException Unknown(string kind, string name) =>
         GuestException.AtStep(StartSteps.User, AgentErrorCodes.UnknownUser, $"no {kind} {name}");
 
+    private uint GroupNumber(string group) => LookUpGroup(group) ?? (TryId(group, out uint number) ? number : throw Unknown("group", group));
+
     /// <summary>First line of group with this name. name:password:gid:members</summary>
-    private uint? FindGroup(string name)
+    private uint? LookUpGroup(string name)
     {
         Span<Range> fields = stackalloc Range[5];
         foreach (Range lineRange in _group.AsSpan().Split((byte)'\n'))
@@ -202,6 +204,7 @@ internal sealed class UserDatabase(string passwdPath, string groupPath)
         changed |= Reload(_groupPath, ref _groupStamp, ref _group);
         if (changed || _known.Count > 1024)
         {
+            _userNames = _groupNames = null;
             _known.Clear();
         }
     }

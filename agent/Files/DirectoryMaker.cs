@@ -20,11 +20,11 @@ internal static class DirectoryMaker
 
         string path = GuestPath.Check(request.Path);
         uint mode = request.Mode is { } asked ? (uint)asked : DefaultMode;
-        GuestUser user = users.Find(request.User);
+        (uint Uid, uint Gid) owner = users.FindOwner(request.User, request.Group);
         int fd;
         if (request.Recursive)
         {
-            fd = MakeAll(path, mode, user);
+            fd = MakeAll(path, mode, owner);
         }
         else
         {
@@ -33,7 +33,7 @@ internal static class DirectoryMaker
                 GuestFile.Open(TrustedMounts.Anywhere(parentPath), Linux.O_PATH | Linux.O_DIRECTORY), "open directory " + parentPath);
             try
             {
-                fd = MakeOne(parent, name, path, mode, user, mayExist: false);
+                fd = MakeOne(parent, name, path, mode, owner, mayExist: false);
             }
             finally
             {
@@ -43,7 +43,7 @@ internal static class DirectoryMaker
 
         try
         {
-            return GuestFile.Entry(GuestFile.Stat(fd, path), path, null);
+            return GuestFile.DescribeFully(fd, path, users);
         }
         finally
         {
@@ -53,7 +53,7 @@ internal static class DirectoryMaker
 
     /// <summary>Makes a directory with all its parents. Those that exist stay as they are.</summary>
     /// <returns>A descriptor of it (O_PATH).</returns>
-    internal static int MakeAll(string path, uint mode, GuestUser user)
+    internal static int MakeAll(string path, uint mode, (uint Uid, uint Gid) owner)
     {
         int current = GuestException.Check(Libc.Open("/"u8, Linux.O_PATH | Linux.O_DIRECTORY | Linux.O_CLOEXEC, 0), "open /");
         string[] names = path.Split('/', StringSplitOptions.RemoveEmptyEntries);
@@ -64,7 +64,7 @@ internal static class DirectoryMaker
             {
                 current = names[i] is "." or ".."
                     ? OpenDirectory(parent, names[i], path)
-                    : MakeOne(parent, names[i], path, i == names.Length - 1 ? mode : DefaultMode, user, mayExist: true);
+                    : MakeOne(parent, names[i], path, i == names.Length - 1 ? mode : DefaultMode, owner, mayExist: true);
             }
             finally
             {
@@ -75,7 +75,7 @@ internal static class DirectoryMaker
         return current;
     }
 
-    private static int MakeOne(int parent, string name, string path, uint mode, GuestUser user, bool mayExist)
+    private static int MakeOne(int parent, string name, string path, uint mode, (uint Uid, uint Gid) owner, bool mayExist)
     {
         byte[] bytes = CString.From(name);
         bool made = Libc.MkDirAt(parent, bytes, mode) == 0;
@@ -85,8 +85,8 @@ internal static class DirectoryMaker
         }
 
         int fd = OpenDirectory(parent, name, path);
-        if (made && user.Uid != 0
-            && Libc.FChOwnAt(fd, "\0"u8, user.Uid, user.Gid, Linux.AT_EMPTY_PATH) < 0)
+        if (made && (owner.Uid != 0 || owner.Gid != 0)
+            && Libc.FChOwnAt(fd, "\0"u8, owner.Uid, owner.Gid, Linux.AT_EMPTY_PATH) < 0)
         {
             int errno = Marshal.GetLastPInvokeError();
             _ = Libc.Close(fd);

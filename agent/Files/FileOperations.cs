@@ -25,6 +25,23 @@ internal sealed class FileOperations(BulkLoop loop, PortWriter writer)
         _ => new SimpleFileJob(loop, id, operation, request),
     };
 
+    /// <summary>Makes the job of an operation that is not described by a <see cref="FileRequest"/>.</summary>
+    /// <returns>The stream, to be registered by the caller before <see cref="Submit"/>; <see langword="null"/>: no such operation.</returns>
+    internal FileJob? Create(uint id, OpenRequest request) => request.Op switch
+    {
+        Operations.Search when request.Search is { } search => new ListStream(loop, id, search),
+        Operations.Move when request.Move is { } move => ChangeJob.Move(loop, id, move, keepSource: false),
+        Operations.Copy when request.Move is { } copy => ChangeJob.Move(loop, id, copy, keepSource: true),
+        Operations.Attributes when request.Attributes is { } attributes => ChangeJob.Attributes(loop, id, attributes),
+        Operations.Replace when request.Replace is { } replace => new ReplaceStream(loop, id, replace),
+        Operations.StatMany when request.Many is { } many => new ManyStream(loop, id, many, withContent: false),
+        Operations.ReadMany when request.Many is { } many => new ManyStream(loop, id, many, withContent: true),
+        Operations.WriteMany => new WriteManyStream(loop, id, TakeRing()),
+        Operations.Watch when request.Watch is { } watch => new WatchStream(loop, id, watch),
+        Operations.Limits when request.Limits is { } limits => new LimitsJob(loop, id, limits),
+        _ => null,
+    };
+
     /// <summary>Does what can be done at once, or hands the rest to a worker.</summary>
     internal void Begin(FileJob job)
     {
@@ -64,12 +81,14 @@ internal sealed class FileOperations(BulkLoop loop, PortWriter writer)
         }
     }
 
+    private ByteRing TakeRing() => _rings.Count > 0 ? _rings.Pop() : new ByteRing();
+
     private bool BeginWrite(WriteStream write)
     {
         bool begun = write.TryBegin();
         if (!begun)
         {
-            write.UseRing(_rings.Count > 0 ? _rings.Pop() : new ByteRing());
+            write.UseRing(TakeRing());
         }
 
         loop.SendStarted(write.Id, new StartedReply());

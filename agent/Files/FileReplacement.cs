@@ -67,7 +67,7 @@ internal sealed class FileReplacement : IDisposable
 
             if (directory < 0 && request.Recursive && Marshal.GetLastPInvokeError() == Errno.ENOENT)
             {
-                directory = DirectoryMaker.MakeAll(directoryPath, DirectoryMaker.DefaultMode, users.Find(request.User));
+                directory = DirectoryMaker.MakeAll(directoryPath, DirectoryMaker.DefaultMode, users.FindOwner(request.User, request.Group));
             }
 
             if (directory < 0)
@@ -219,8 +219,11 @@ internal sealed class FileReplacement : IDisposable
         uint gid = old.Gid;
         if (!exists || request.User is not null)
         {
-            GuestUser user = users.Find(request.User);
-            (uid, gid) = (user.Uid, user.Gid);
+            (uid, gid) = users.FindOwner(request.User, request.Group);
+        }
+        else if (request.Group is not null)
+        {
+            gid = users.FindGroup(request.Group);
         }
 
         _fd = GuestException.Check(

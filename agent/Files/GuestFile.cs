@@ -27,6 +27,36 @@ internal static class GuestFile
             ? stat
             : throw GuestException.LastError("stat " + path);
 
+    /// <summary>Describes an open file with everything there is to say.</summary>
+    /// <param name="fd">The file; if it is a symbolic link, opened as such (O_PATH).</param>
+    /// <param name="path">Its path as the host knows it.</param>
+    /// <param name="users">The sandbox's users.</param>
+    internal static FileEntry DescribeFully(int fd, string path, UserDatabase users)
+    {
+        if (Libc.Statx(fd, "\0"u8, Linux.AT_EMPTY_PATH, FullMask, out StatxBuffer stat) < 0)
+        {
+            throw GuestException.LastError("stat " + path);
+        }
+
+        return Describe(fd, stat, path) with { Details = Details(stat, users.Names()) };
+    }
+
+    /// <summary>What a description of a file says beyond what every answer says.</summary>
+    internal static FileDetails Details(
+        in StatxBuffer stat, (IReadOnlyDictionary<uint, string> Users, IReadOnlyDictionary<uint, string> Groups) names) => new()
+    {
+        User = names.Users.GetValueOrDefault(stat.Uid),
+        Group = names.Groups.GetValueOrDefault(stat.Gid),
+        AccessedNanoseconds = Nanoseconds(stat.AccessedSeconds, stat.AccessedNanoseconds),
+        ChangedNanoseconds = Nanoseconds(stat.ChangedSeconds, stat.ChangedNanoseconds),
+        CreatedNanoseconds = (stat.Mask & Linux.STATX_BTIME) != 0 ? Nanoseconds(stat.CreatedSeconds, stat.CreatedNanoseconds) : null,
+    };
+
+    /// <summary>Fields of statx(2) that <see cref="Details"/> wants.</summary>
+    internal const uint FullMask = Linux.STATX_BASIC_STATS | Linux.STATX_BTIME;
+
+    private static long Nanoseconds(long seconds, uint nanoseconds) => (seconds * 1_000_000_000) + nanoseconds;
+
     /// <summary>Describes an open file.</summary>
     /// <param name="fd">The file; if it is a symbolic link, opened as such (O_PATH).</param>
     /// <param name="stat">Its status.</param>
@@ -43,7 +73,7 @@ internal static class GuestFile
         Mode = stat.Mode & 0xFFF,
         Uid = stat.Uid,
         Gid = stat.Gid,
-        ModifiedNanoseconds = (stat.ModifiedSeconds * 1_000_000_000) + stat.ModifiedNanoseconds,
+        ModifiedNanoseconds = Nanoseconds(stat.ModifiedSeconds, stat.ModifiedNanoseconds),
         LinkTarget = linkTarget,
     };
 

@@ -202,24 +202,10 @@ internal sealed class ReadStream : FileJob
         }
     }
 
-    /// <summary>Opens the file after a look at what it is: opening a device may already do something.</summary>
+    /// <summary>Opens the file wherever it is.</summary>
     private StatxBuffer OpenSlowly()
     {
-        PathBase anywhere = TrustedMounts.Anywhere(Path);
-        int look = GuestException.Check(GuestFile.Open(anywhere, Linux.O_PATH), "open " + Path);
-        try
-        {
-            GuestFile.RequireRegular(GuestFile.Stat(look, Path), Path);
-        }
-        finally
-        {
-            _ = Libc.Close(look);
-        }
-
-        _fd = GuestException.Check(GuestFile.Open(anywhere, Linux.O_RDONLY | Linux.O_NONBLOCK | Linux.O_NOCTTY), "open " + Path);
-
-        StatxBuffer stat = GuestFile.Stat(_fd, Path);
-        GuestFile.RequireRegular(stat, Path);
+        _fd = RegularFile.Open(Path, out StatxBuffer stat);
         if (_offset > 0)
         {
             _ = Libc.LSeek(_fd, _offset, 0) < 0 ? throw GuestException.LastError("seek " + Path) : 0;

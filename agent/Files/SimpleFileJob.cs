@@ -61,7 +61,7 @@ internal sealed class SimpleFileJob : FileJob
         Answer(output, FrameType.Result, result, ProtocolJsonContext.Default.FileResult);
     }
 
-    private static FileEntry? Stat(PathBase at, string path, bool mayHang)
+    private FileEntry? Stat(PathBase at, string path, bool mayHang)
     {
         int fd = GuestFile.Open(at, Linux.O_PATH | Linux.O_NOFOLLOW);
         if (fd < 0)
@@ -71,7 +71,7 @@ internal sealed class SimpleFileJob : FileJob
 
         try
         {
-            return GuestFile.Describe(fd, GuestFile.Stat(fd, path), path);
+            return GuestFile.DescribeFully(fd, path, Loop.Commands.Users);
         }
         finally
         {

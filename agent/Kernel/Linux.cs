@@ -41,6 +41,33 @@ internal static class Linux
     internal const uint STATX_BASIC_STATS = 0x7FF;
     internal const uint STATX_MNT_ID = 0x1000;
 
+    internal const uint STATX_BTIME = 0x800;
+    internal const uint RENAME_NOREPLACE = 1;
+    internal const byte DT_UNKNOWN = 0;
+    internal const byte DT_DIR = 4;
+    internal const int SEEK_SET = 0;
+    internal const int SEEK_DATA = 3;
+    internal const int SEEK_HOLE = 4;
+
+    internal const uint IN_MODIFY = 2;
+    internal const uint IN_ATTRIB = 4;
+    internal const uint IN_CLOSE_WRITE = 8;
+    internal const uint IN_MOVED_FROM = 0x40;
+    internal const uint IN_MOVED_TO = 0x80;
+    internal const uint IN_CREATE = 0x100;
+    internal const uint IN_DELETE = 0x200;
+    internal const uint IN_DELETE_SELF = 0x400;
+    internal const uint IN_MOVE_SELF = 0x800;
+    internal const uint IN_UNMOUNT = 0x2000;
+    internal const uint IN_Q_OVERFLOW = 0x4000;
+    internal const uint IN_IGNORED = 0x8000;
+    internal const uint IN_ONLYDIR = 0x01000000;
+    internal const uint IN_DONT_FOLLOW = 0x02000000;
+    internal const uint IN_EXCL_UNLINK = 0x04000000;
+    internal const uint IN_ISDIR = 0x40000000;
+    internal const int IN_CLOEXEC = O_CLOEXEC;
+    internal const int IN_NONBLOCK = O_NONBLOCK;
+
     internal const ulong MS_NOSUID = 2;
     internal const ulong MS_NODEV = 4;
     internal const ulong MS_NOEXEC = 8;
@@ -53,6 +80,7 @@ internal static class Linux
     internal const uint EPOLLOUT = 4;
     internal const uint EPOLLERR = 8;
     internal const uint EPOLLHUP = 0x10;
+    internal const uint EPOLLRDHUP = 0x2000;
     internal const uint EPOLLET = 1u << 31;
     internal const int EPOLL_CTL_ADD = 1;
     internal const int EPOLL_CTL_DEL = 2;
@@ -82,13 +110,27 @@ internal static class Linux
 
     internal const int AF_UNIX = 1;
     internal const int AF_INET = 2;
+    internal const int AF_INET6 = 10;
     internal const int AF_NETLINK = 16;
     internal const int SOCK_STREAM = 1;
     internal const int SOCK_DGRAM = 2;
     internal const int SOCK_RAW = 3;
     internal const int SOCK_CLOEXEC = O_CLOEXEC;
     internal const int SOCK_NONBLOCK = O_NONBLOCK;
+    internal const int SOL_SOCKET = 1;
+    internal const int SO_REUSEADDR = 2;
     internal const int NETLINK_KOBJECT_UEVENT = 15;
+
+    internal const int IPPROTO_IP = 0;
+    internal const int IPPROTO_TCP = 6;
+    internal const int IPPROTO_IPV6 = 41;
+    internal const int SO_ERROR = 4;
+    internal const int SO_LINGER = 13;
+    internal const int SO_ORIGINAL_DST = 80;
+    internal const int IPV6_V6ONLY = 26;
+    internal const int TCP_NODELAY = 1;
+    internal const int SHUT_WR = 1;
+    internal const int EINPROGRESS = 115;
 
     internal const int PROT_READ_WRITE = 3;
     internal const int MAP_PRIVATE = 2;

@@ -23,6 +23,8 @@ internal sealed class ReplyWriter
     private static readonly JsonEncodedText s_linkTarget = JsonEncodedText.Encode("linkTarget");
     private static readonly JsonEncodedText s_file = JsonEncodedText.Encode("file");
     private static readonly JsonEncodedText s_bytes = JsonEncodedText.Encode("bytes");
+    private static readonly JsonEncodedText s_count = JsonEncodedText.Encode("count");
+    private static readonly JsonEncodedText s_details = JsonEncodedText.Encode("details");
     private static readonly JsonEncodedText s_fileMicroseconds = JsonEncodedText.Encode("fileMicroseconds");
     private static readonly JsonEncodedText s_pid = JsonEncodedText.Encode("pid");
 
@@ -43,6 +45,10 @@ internal sealed class ReplyWriter
             case FileResult result:
                 Write(result);
                 break;
+            case FileEntry entry:
+                _writer.WriteStartObject();
+                WriteFields(entry);
+                break;
             case StartedReply { Process: null } started:
                 Write(started);
                 break;
@@ -60,6 +66,11 @@ internal sealed class ReplyWriter
         _writer.WriteStartObject();
         Write(result.File);
         _writer.WriteNumber(s_bytes, result.Bytes);
+        if (result.Count is { } count)
+        {
+            _writer.WriteNumber(s_count, count);
+        }
+
         _writer.WriteNumber(s_fileMicroseconds, result.FileMicroseconds);
         _writer.WriteEndObject();
     }
@@ -84,6 +95,12 @@ internal sealed class ReplyWriter
         }
 
         _writer.WriteStartObject(s_file);
+        WriteFields(file);
+    }
+
+    /// <summary>The fields and the end of the object.</summary>
+    private void WriteFields(FileEntry file)
+    {
         _writer.WriteString(s_path, file.Path);
         _writer.WriteString(s_type, file.Type);
         _writer.WriteNumber(s_size, file.Size);
@@ -94,6 +111,12 @@ internal sealed class ReplyWriter
         if (file.LinkTarget is { } target)
         {
             _writer.WriteString(s_linkTarget, target);
+        }
+
+        if (file.Details is { } details)
+        {
+            _writer.WritePropertyName(s_details);
+            JsonSerializer.Serialize(_writer, details, ProtocolJsonContext.Default.FileDetails);
         }
 
         _writer.WriteEndObject();

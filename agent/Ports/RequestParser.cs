@@ -72,6 +72,7 @@ internal static class RequestParser
     {
         string? path = null;
         string? user = null;
+        string? group = null;
         long? mode = null;
         long? offset = null;
         long? length = null;
@@ -87,7 +88,8 @@ internal static class RequestParser
                 : reader.ValueTextEquals("user"u8) ? TryString(ref reader, out user)
                 : reader.ValueTextEquals("offset"u8) ? TryNumber(ref reader, out offset)
                 : reader.ValueTextEquals("length"u8) ? TryNumber(ref reader, out length)
-                : reader.ValueTextEquals("depth"u8) && TryNumber(ref reader, out depth);
+                : reader.ValueTextEquals("depth"u8) ? TryNumber(ref reader, out depth)
+                : reader.ValueTextEquals("group"u8) && TryString(ref reader, out group);
             if (!read)
             {
                 return null;
@@ -104,6 +106,7 @@ internal static class RequestParser
             Path = path,
             Mode = (int?)mode,
             User = user,
+            Group = group,
             Recursive = recursive,
             Offset = offset,
             Length = length,

@@ -26,7 +26,7 @@ internal static class GuestIdentity
 
         if (IsMissing("/etc/resolv.conf"u8))
         {
-            Create("/etc/resolv.conf"u8, "nameserver 127.0.0.1\n"u8, 0x1A4);
+            Create("/etc/resolv.conf"u8, "nameserver 10.0.0.1\n"u8, 0x1A4);
         }
     }
 

@@ -18,7 +18,6 @@ internal sealed class Resumer(SandboxCgroup cgroups, AgentWorker mountThread)
 
     private readonly Lock _gate = new();
     private readonly int _random = GuestException.Check(Libc.Open("/dev/urandom"u8, Linux.O_RDWR | Linux.O_CLOEXEC, 0), "open /dev/urandom");
-    private readonly PluggedMemory _memory = new();
     private bool _done;
 
     /// <summary>Whether a request needs neither disks nor memory, so that it can be served at once.</summary>
@@ -44,7 +43,7 @@ internal sealed class Resumer(SandboxCgroup cgroups, AgentWorker mountThread)
                 long before = ClockTicks.Microseconds;
                 RootSwitch.Switch(request.RootDevice, request.WorkspaceDevice, mountThread);
                 mounting = ClockTicks.Microseconds - before;
-                _memory.WaitFor(request.PluggedMemoryBytes ?? 0);
+                PluggedMemory.WaitFor(request.PluggedMemoryBytes ?? 0);
                 if (request.RootDevice is not null)
                 {
                     GuestIdentity.Write(request.Hostname);

@@ -44,24 +44,28 @@ internal static class RootSwitch
             });
         }
 
-        string root = string.Empty;
         try
         {
             if (rootDevice is not null)
             {
                 MountDisk(rootDevice, NewRoot);
-                MoveKernelFileSystems();
-                root = NewRoot;
             }
         }
         finally
         {
-            workspaceDone.Wait(); // a mount(2): it ends
+            workspaceDone.Wait(); // a mount(2): it ends; and it finds its device only while /dev is where it was
         }
 
         if (workspaceFailure is not null)
         {
             throw workspaceFailure;
+        }
+
+        string root = string.Empty;
+        if (rootDevice is not null)
+        {
+            MoveKernelFileSystems();
+            root = NewRoot;
         }
 
         if (workspaceDevice is not null)

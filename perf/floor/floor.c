@@ -13,6 +13,7 @@
 //   request SLOT NAME UP N      -> N times: time agent-us bytes-from-agent
 //   load SLOT NAME UP           -> time of the request, then the round trips of pings meanwhile
 //   pids SLOT                   -> launcher qemu
+//   plug SLOT NAME BYTES        -> time: so much hot-plugged memory, with request NAME waiting for it in the guest
 //   kill SLOT                   -> (nothing)
 //   cpu                         -> CPU time of this process
 //
@@ -208,6 +209,16 @@ static void load(struct machine *machine, struct text open, size_t up) {
     free(open.bytes);
 }
 
+static void plug(struct machine *machine, struct text open, int64_t bytes) {
+    monitor_open(machine);
+    int64_t start = now();
+    monitor_plug(machine, &open, bytes);
+    int64_t time = now() - start;
+    monitor_settle(machine, bytes);
+    printf("ok %lld\n", (long long)time);
+    free(open.bytes);
+}
+
 static void cpu(void) {
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
@@ -251,6 +262,8 @@ int main(int argc, char **argv) {
             request(running(words[1]), request_named(argv[1], words[2]), count_of(words[3]), count_of(words[4]));
         } else if (strcmp(command, "load") == 0) {
             load(running(words[1]), request_named(argv[1], words[2]), count_of(words[3]));
+        } else if (strcmp(command, "plug") == 0) {
+            plug(running(words[1]), request_named(argv[1], words[2]), (int64_t)count_of(words[3]));
         } else if (strcmp(command, "pids") == 0) {
             struct machine *machine = running(words[1]);
             printf("ok %d %d\n", (int)machine->launcher, (int)machine_qemu_pid(machine));

@@ -91,7 +91,8 @@ struct setup {
 struct machine {
     bool running;
     pid_t launcher;
-    int output, status, qmp, console;
+    int output, status, qmp, network, console;
+    bool qmp_ready;
     struct port control, bulk;
 };
 
@@ -104,5 +105,14 @@ void setup_load(struct setup *setup, const char *directory, const char *disk_dir
 void machine_create(const struct setup *setup, struct machine *machine, unsigned slot, bool exec, struct creation *creation);
 void machine_kill(struct machine *machine);
 pid_t machine_qemu_pid(struct machine *machine);
+
+// ---- monitor.c: memory that is plugged in while a machine runs, over QEMU's monitor
+
+// Connects on first use.
+void monitor_open(struct machine *machine);
+// Asks for so much plugged memory while the agent's request that waits for it is under way; returns when both have answered.
+void monitor_plug(struct machine *machine, const struct text *open, int64_t bytes);
+// Waits until the device has so many bytes plugged: the guest stops using memory a moment before it says so.
+void monitor_settle(struct machine *machine, int64_t bytes);
 
 #endif

@@ -120,6 +120,7 @@ static int descriptor_for(const struct setup *setup, struct machine *machine, co
     if (strcmp(role, "console") == 0) { machine->console = make_pair(&theirs); return theirs; }
     if (strcmp(role, "control") == 0) { machine->control.fd = make_pair(&theirs); return theirs; }
     if (strcmp(role, "bulk") == 0) { machine->bulk.fd = make_pair(&theirs); return theirs; }
+    if (strcmp(role, "network") == 0) { machine->network = make_pair(&theirs); return theirs; }
     if (strcmp(role, "state") == 0) { return reopen_state(); }
     if (strncmp(role, "plug:", 5) == 0) { return make_plug(setup); }
     if (strcmp(role, "overlay0") == 0) { return make_overlay(setup, 0); }
@@ -238,8 +239,9 @@ void machine_kill(struct machine *machine) {
     close(machine->output);
     close(machine->status);
     close(machine->qmp);
+    close(machine->network);
     close(machine->console);
-    machine->running = false;
+    machine->running = machine->qmp_ready = false;
 }
 
 pid_t machine_qemu_pid(struct machine *machine) {

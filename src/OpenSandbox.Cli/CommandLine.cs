@@ -65,6 +65,7 @@ internal static class CommandLine
             new ProcessListCommand(context),
             new LogsCommand(context),
             new StatsCommand(context),
+            new PortForwardCommand(context),
             new RemoveCommand(context),
             new KeeperCommand(context),
             new ImageCommand(context, verbose),

@@ -12,6 +12,9 @@ public static class ProtocolConstants
     /// <summary>Name of the virtio-serial port for commands and files.</summary>
     public const string BulkPortName = "org.opensandbox.bulk";
 
+    /// <summary>Name of the virtio-serial port for connections from and to the guest.</summary>
+    public const string NetworkPortName = "org.opensandbox.network";
+
     /// <summary>Size of the preamble that opens a session, bytes.</summary>
     public const int PreambleSize = 32;
 
@@ -44,6 +47,9 @@ public static class ProtocolConstants
 
     /// <summary>First stream id that belongs to the agent.</summary>
     public const uint FirstAgentStreamId = 0x8000_0000;
+
+    /// <summary>Streams that the agent may have open at a time, on the network port.</summary>
+    public const int MaxAgentStreams = 1_024;
 
     /// <summary>The 16 bytes with which a preamble begins.</summary>
     public static ReadOnlySpan<byte> Magic =>

@@ -11,6 +11,9 @@ public sealed record FileWriteOptions
     /// <summary>Owner, as name or <c>uid[:gid]</c>. Default: that of the file that is replaced, else <c>sandbox</c> or root.</summary>
     public string? User { get; init; }
 
+    /// <summary>Group, as name or number. Default: that of <see cref="User"/>, or of the file that is replaced.</summary>
+    public string? Group { get; init; }
+
     /// <summary>Whether missing parent directories are made. Default: yes.</summary>
     public bool CreateParents { get; init; } = true;
 }

@@ -30,6 +30,7 @@ public sealed partial class Sandbox : IAsyncDisposable
     private readonly TaskCompletionSource<SandboxExit> _stopped = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource _destroy = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly CancellationTokenSource _ending = new();
+    private readonly EgressGateway _gateway;
     private Task _life = Task.CompletedTask;
     private SandboxExit? _exit;
     private int _state = (int)SandboxState.Running;
@@ -42,8 +43,11 @@ public sealed partial class Sandbox : IAsyncDisposable
         Spec = spec;
         CreatedAt = host.Options.TimeProvider.GetUtcNow();
         Files = new SandboxFiles(this);
+        _gateway = new EgressGateway(id, spec.Egress, host.GatewayOptions(spec), host.Logger);
+        Network = new SandboxNetwork(_gateway);
         Processes = new SandboxProcesses(this);
         Resumed = resumed;
+        _resizer = new SandboxResizer(this, host, vm);
     }
 
     /// <summary><c>sb-</c> and eight hexadecimal digits; unique within its host.</summary>
@@ -273,7 +277,8 @@ public sealed partial class Sandbox : IAsyncDisposable
     internal void Begin()
     {
         // Without disks there is nothing that could run full.
-        _life = LiveAsync(Spec.Image is null ? Task.CompletedTask : Task.Run(WatchDisksAsync));
+        Task network = new GuestNetworkService(Id, Channel, _gateway, _host.Logger).RunAsync();
+        _life = LiveAsync(Spec.Image is null ? network : Task.WhenAll(network, Task.Run(WatchDisksAsync)));
     }
 
     /// <summary>Follows the VM to its end, whoever ends it, and frees everything.</summary>
@@ -290,6 +295,7 @@ public sealed partial class Sandbox : IAsyncDisposable
         try
         {
             await _ending.CancelAsync().ConfigureAwait(false);
+            await _gateway.DisposeAsync().ConfigureAwait(false);
             await _vm.DisposeAsync().ConfigureAwait(false);
             await watch.ConfigureAwait(false);
         }

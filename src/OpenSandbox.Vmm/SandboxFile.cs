@@ -9,26 +9,58 @@ namespace OpenSandbox.Vmm;
 /// <param name="Mode">Permission bits, 0 to 4095 (octal 7777).</param>
 /// <param name="Uid">Owner.</param>
 /// <param name="Gid">Group.</param>
-/// <param name="ModifiedAt">Last modification, to 100 ns.</param>
+/// <param name="ModifiedNanoseconds">Last change of its content, nanoseconds since the Unix epoch.</param>
 /// <param name="LinkTarget">Where a symbolic link points.</param>
 public sealed record SandboxFile(
-    string Path, SandboxFileKind Kind, long Size, int Mode, long Uid, long Gid, DateTimeOffset ModifiedAt, string? LinkTarget)
+    string Path, SandboxFileKind Kind, long Size, int Mode, long Uid, long Gid, long ModifiedNanoseconds, string? LinkTarget)
 {
-    internal static SandboxFile From(FileEntry entry) => new(
-        entry.Path,
-        entry.Type switch
+    /// <summary>Last change of its content, to 100 ns.</summary>
+    public DateTimeOffset ModifiedAt => ToTime(ModifiedNanoseconds);
+
+    /// <summary>Name of the owner in the guest, if it has one. Known from descriptions, listings and searches, as all that follows.</summary>
+    public string? User { get; init; }
+
+    /// <summary>Name of the group in the guest, if it has one.</summary>
+    public string? Group { get; init; }
+
+    /// <summary>Last access, nanoseconds since the Unix epoch. The sandbox's disks are mounted without keeping track of accesses.</summary>
+    public long? AccessedNanoseconds { get; init; }
+
+    /// <summary>Last change of content, mode, owner or name, nanoseconds since the Unix epoch.</summary>
+    public long? ChangedNanoseconds { get; init; }
+
+    /// <summary>When it was made, nanoseconds since the Unix epoch; <see langword="null"/> also where the file system does not keep it.</summary>
+    public long? CreatedNanoseconds { get; init; }
+
+    /// <summary>When it was made, to 100 ns.</summary>
+    public DateTimeOffset? CreatedAt => CreatedNanoseconds is long created ? ToTime(created) : null;
+
+    internal static SandboxFile From(FileEntry entry)
+    {
+        var file = new SandboxFile(
+            entry.Path,
+            entry.Type switch
+            {
+                "file" => SandboxFileKind.File,
+                "directory" => SandboxFileKind.Directory,
+                "symlink" => SandboxFileKind.SymbolicLink,
+                _ => SandboxFileKind.Other,
+            },
+            entry.Size,
+            entry.Mode,
+            entry.Uid,
+            entry.Gid,
+            entry.ModifiedNanoseconds,
+            entry.LinkTarget);
+        return entry.Details is not FileDetails details ? file : file with
         {
-            "file" => SandboxFileKind.File,
-            "directory" => SandboxFileKind.Directory,
-            "symlink" => SandboxFileKind.SymbolicLink,
-            _ => SandboxFileKind.Other,
-        },
-        entry.Size,
-        entry.Mode,
-        entry.Uid,
-        entry.Gid,
-        ToTime(entry.ModifiedNanoseconds),
-        entry.LinkTarget);
+            User = details.User,
+            Group = details.Group,
+            AccessedNanoseconds = details.AccessedNanoseconds,
+            ChangedNanoseconds = details.ChangedNanoseconds,
+            CreatedNanoseconds = details.CreatedNanoseconds,
+        };
+    }
 
     private static DateTimeOffset ToTime(long nanoseconds) => DateTimeOffset.UnixEpoch.AddTicks(nanoseconds / TimeSpan.NanosecondsPerTick);
 }

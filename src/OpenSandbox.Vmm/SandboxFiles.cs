@@ -11,7 +11,7 @@ namespace OpenSandbox.Vmm;
 /// the guest's error number when the guest refuses, and <see cref="SandboxLostException"/> when the sandbox is gone. Calls that move no
 /// content give up after <see cref="SandboxHostOptions.RequestTimeout"/>; those that do end with the caller's token.
 /// </remarks>
-public sealed class SandboxFiles
+public sealed partial class SandboxFiles
 {
     private const int CopySize = 131_072;
     private const int MaxEntryBytes = 65_536;
@@ -222,14 +222,20 @@ public sealed class SandboxFiles
     /// <param name="parents">Make missing parents. Default: yes.</param>
     /// <param name="mode">Permission bits. Default: 0755.</param>
     /// <param name="user">Owner. Default: <c>sandbox</c> where the image has it, else root.</param>
+    /// <param name="group">Group as name or number. Default: the owner's.</param>
     /// <param name="cancellationToken">Stops waiting; it may have been made.</param>
     /// <returns>What is there now.</returns>
     public async Task<SandboxFile> CreateDirectoryAsync(
-        string path, bool parents = true, int? mode = null, string? user = null, CancellationToken cancellationToken = default)
+        string path,
+        bool parents = true,
+        int? mode = null,
+        string? user = null,
+        string? group = null,
+        CancellationToken cancellationToken = default)
     {
         FileResult result = await CallAsync(
             Operations.MakeDirectory,
-            new FileRequest { Path = path, Recursive = parents, Mode = CheckMode(mode), User = user },
+            new FileRequest { Path = path, Recursive = parents, Mode = CheckMode(mode), User = user, Group = group },
             "making directory",
             cancellationToken).ConfigureAwait(false);
         return SandboxFile.From(Require(result, path));
@@ -254,16 +260,19 @@ public sealed class SandboxFiles
     /// <param name="depth">Levels below it, 1 to 64. Default: 1. Symbolic links are not followed.</param>
     /// <param name="cancellationToken">Stops the listing.</param>
     /// <returns>The entries, without the directory itself.</returns>
-    public async IAsyncEnumerable<SandboxFile> ListAsync(
-        string path, int depth = 1, [EnumeratorCancellation] CancellationToken cancellationToken = default)
+    public IAsyncEnumerable<SandboxFile> ListAsync(string path, int depth = 1, CancellationToken cancellationToken = default)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(depth, 1);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(depth, 64);
         GuestText.ValidatePath(path, nameof(path));
-        _sandbox.EnsureRunning();
-        GuestStream stream = await _sandbox
-            .OpenStreamAsync(new OpenRequest { Op = Operations.List, File = new FileRequest { Path = path, Depth = depth } })
-            .ConfigureAwait(false);
+        var request = new FileRequest { Path = path, Depth = depth };
+        return EntriesAsync(new OpenRequest { Op = Operations.List, File = request }, $"listing {path}", cancellationToken);
+    }
+
+    private async IAsyncEnumerable<SandboxFile> EntriesAsync(
+        OpenRequest request, string what, [EnumeratorCancellation] CancellationToken cancellationToken)
+    {
+        GuestStream stream = await OpenAsync(request).ConfigureAwait(false);
         await using ConfiguredAsyncDisposable streamEnd = stream.ConfigureAwait(false);
         var lines = new LineSplitter(MaxEntryBytes);
         int total = 0;
@@ -294,12 +303,11 @@ public sealed class SandboxFiles
             }
             catch (Exception malformed) when (malformed is JsonException or InvalidDataException)
             {
-                throw new SandboxOperationException(
-                    SandboxErrorCode.OperationFailed, _sandbox.Id, 0, $"sandbox {_sandbox.Id}: listing {path}: the guest sent no valid entry", malformed);
+                throw Malformed(what, malformed);
             }
             catch (Exception failure) when (GuestErrors.Concerns(failure))
             {
-                throw await GuestErrors.TranslateAsync(_sandbox, $"listing {path}", failure).ConfigureAwait(false);
+                throw await GuestErrors.TranslateAsync(_sandbox, what, failure).ConfigureAwait(false);
             }
 
             foreach (SandboxFile entry in entries)
@@ -327,16 +335,21 @@ public sealed class SandboxFiles
     private FileEntry Require(FileResult result, string path) => result.File ?? throw new SandboxOperationException(
         SandboxErrorCode.OperationFailed, _sandbox.Id, 0, $"sandbox {_sandbox.Id}: the guest did not describe {path}");
 
-    private ValueTask<GuestStream> OpenWriteAsync(string path, FileWriteOptions? options)
+    private ValueTask<GuestStream> OpenWriteAsync(string path, FileWriteOptions? options) =>
+        OpenAsync(new OpenRequest { Op = Operations.Write, File = DescribeWrite(path, options) });
+
+    private static FileRequest DescribeWrite(string path, FileWriteOptions? options)
     {
         options ??= FileWriteOptions.Default;
         GuestText.ValidatePath(path, nameof(path));
-        _sandbox.EnsureRunning();
-        return _sandbox.OpenStreamAsync(new OpenRequest
+        return new FileRequest
         {
-            Op = Operations.Write,
-            File = new FileRequest { Path = path, Mode = CheckMode(options.Mode), User = options.User, Recursive = options.CreateParents },
-        });
+            Path = path,
+            Mode = CheckMode(options.Mode),
+            User = options.User,
+            Group = options.Group,
+            Recursive = options.CreateParents,
+        };
     }
 
     private ValueTask<GuestStream> OpenReadAsync(string path, long? offset, long? length)

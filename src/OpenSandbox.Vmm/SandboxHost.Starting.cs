@@ -117,7 +117,7 @@ public sealed partial class SandboxHost
                 Limits = new GuestLimits
                 {
                     PidsMax = spec.PidsMax,
-                    MemoryMaxBytes = spec.MemoryMib is int memory ? ((long)memory << 20) / 10 * 9 : null,
+                    MemoryMaxBytes = spec.MemoryMib is int memory ? SandboxResizer.ProcessBytes((long)memory << 20) : null,
                     CpuMaxPercent = spec.CpuMaxPercent,
                 },
                 PluggedMemoryBytes = pluggedBytes == 0 ? null : pluggedBytes,

@@ -57,6 +57,14 @@ public sealed partial class SandboxHost : IAsyncDisposable
     /// <summary>The root file system images.</summary>
     public SandboxImages Images { get; }
 
+    /// <summary>How the gateway of a sandbox works.</summary>
+    internal EgressGatewayOptions GatewayOptions(SandboxSpec spec) => new()
+    {
+        Limits = spec.EgressLimits,
+        TimeProvider = Options.TimeProvider,
+        DnsServers = Options.DnsServers,
+    };
+
     internal ILogger Logger => _context.Logger;
 
     internal VmmContext Context => _context;
@@ -160,7 +168,7 @@ public sealed partial class SandboxHost : IAsyncDisposable
     {
         spec.Validate(Options);
         cancellationToken.ThrowIfCancellationRequested();
-        EnsureMemory(spec);
+        EnsureMemory(spec.MemoryMib ?? Options.BaseMemoryMib);
         string id = Reserve();
         bool made = false;
         try
@@ -264,10 +272,15 @@ public sealed partial class SandboxHost : IAsyncDisposable
         }
     }
 
-    private void EnsureMemory(SandboxSpec spec)
+    /// <summary>
+    /// Refuses a sandbox, or growth, that the host has no memory for. What counts is what is available now, not what the sandboxes were
+    /// promised: they take memory only as their guests write.
+    /// </summary>
+    /// <exception cref="SandboxCapacityException">There is no room.</exception>
+    internal void EnsureMemory(int memoryMib)
     {
         (long total, long available) = _context.Memory.Read();
-        long wanted = (long)(spec.MemoryMib ?? Options.BaseMemoryMib) << 20;
+        long wanted = (long)memoryMib << 20;
         if (wanted > total)
         {
             throw new SandboxCapacityException(

@@ -55,6 +55,11 @@ public sealed record SandboxHostOptions
     /// <summary>Deadline of one request to an agent that should answer at once. Default: 30 s.</summary>
     public TimeSpan RequestTimeout { get; init; } = TimeSpan.FromSeconds(30);
 
+    /// <summary>
+    /// From the change of a sandbox's memory to the guest having followed; what it has by then is what the sandbox gets. Default: 60 s.
+    /// </summary>
+    public TimeSpan ResizeTimeout { get; init; } = TimeSpan.FromSeconds(60);
+
     /// <summary>In which a killed VM must be gone. Default: 10 s.</summary>
     public TimeSpan KillTimeout { get; init; } = TimeSpan.FromSeconds(10);
 
@@ -64,6 +69,11 @@ public sealed record SandboxHostOptions
     /// users' namespaces (up to 600,100,000) and systemd to containers (up to 1,879,048,191).
     /// </summary>
     public int FirstUid { get; init; } = 1_900_000_000;
+
+    /// <summary>
+    /// DNS servers that answer the guests' queries, at most 8. Default: those of the host's <c>/etc/resolv.conf</c>, read again when it changes.
+    /// </summary>
+    public IReadOnlyList<System.Net.IPEndPoint>? DnsServers { get; init; }
 
     /// <summary>Clock and timers. Default: the system's.</summary>
     public TimeProvider TimeProvider { get; init; } = TimeProvider.System;
@@ -82,7 +92,8 @@ public sealed record SandboxHostOptions
         ThrowIfOutside(MaxSandboxes, 1, 16_384, nameof(MaxSandboxes));
         ThrowIfOutside(HostMemoryReserveMib, 0, 1_048_576, nameof(HostMemoryReserveMib));
         ThrowIfOutside(FirstUid, 1_000, int.MaxValue - 65_536, nameof(FirstUid));
-        foreach (TimeSpan limit in (ReadOnlySpan<TimeSpan>)[StartTimeout, GoldenBuildTimeout, KvmProbeTimeout, RequestTimeout, KillTimeout])
+        ThrowIfOutside(DnsServers?.Count ?? 1, 1, 8, nameof(DnsServers));
+        foreach (TimeSpan limit in (ReadOnlySpan<TimeSpan>)[StartTimeout, GoldenBuildTimeout, KvmProbeTimeout, RequestTimeout, ResizeTimeout, KillTimeout])
         {
             ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(limit, TimeSpan.Zero);
         }

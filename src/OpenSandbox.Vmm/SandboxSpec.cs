@@ -29,6 +29,24 @@ public sealed record SandboxSpec
     /// <summary>Host name, 1 to 63 letters, digits and hyphens. Default: the sandbox's id.</summary>
     public string? Hostname { get; init; }
 
+    /// <summary>What the guest may reach. Default: <see cref="EgressPolicy.AllowPublic"/>.</summary>
+    public EgressPolicy Egress { get; init; } = EgressPolicy.AllowPublic;
+
+    /// <summary>How much network the guest may use. Default: see <see cref="EgressLimits"/>.</summary>
+    public EgressLimits EgressLimits { get; init; } = new();
+
+    /// <summary>
+    /// Memory up to which the sandbox's own processes may scale it through the metadata service, MiB: 256 to
+    /// <see cref="SandboxHostOptions.MaxMemoryMib"/>. Default: <see langword="null"/>, they may not.
+    /// </summary>
+    public int? MaxGuestScaleMib { get; init; }
+
+    /// <summary>
+    /// What the metadata service tells the sandbox's processes about it, beside <c>region</c> and <c>template</c>, which may be replaced: at
+    /// most 64 entries, names of 1 to 128 bytes, values of up to 1,024, 16 KiB together. Default: empty.
+    /// </summary>
+    public IReadOnlyDictionary<string, string> Metadata { get; init; } = ReadOnlyDictionary<string, string>.Empty;
+
     internal void Validate(SandboxHostOptions options)
     {
         if (MemoryMib is int memory)
@@ -58,6 +76,20 @@ public sealed record SandboxSpec
             throw new ArgumentException($"host name '{Hostname}': 1 to 63 letters, digits and hyphens", nameof(Hostname));
         }
 
+        ArgumentNullException.ThrowIfNull(Egress);
+        ArgumentNullException.ThrowIfNull(EgressLimits);
+        EgressLimits.Validate();
+
+        if (MaxGuestScaleMib is int largest && (largest < SandboxResize.MinMemoryMib || largest > options.MaxMemoryMib))
+        {
+            throw new ArgumentException(
+                $"scaling from inside up to {largest} MiB: it must be from {SandboxResize.MinMemoryMib} to {options.MaxMemoryMib} "
+                    + "(SandboxHostOptions.MaxMemoryMib)",
+                nameof(MaxGuestScaleMib));
+        }
+
+        ArgumentNullException.ThrowIfNull(Metadata);
+        GuestText.ValidateMetadata(Metadata);
         ArgumentNullException.ThrowIfNull(EnvironmentVariables);
         GuestText.ValidateEnvironment(EnvironmentVariables);
     }

@@ -44,6 +44,18 @@ internal static partial class VmmLog
     [LoggerMessage(4014, LogLevel.Warning, "Image reference {Path} cannot be read; no image is removed while that is so")]
     internal static partial void ReferenceUnreadable(ILogger logger, string path);
 
+    [LoggerMessage(4020, LogLevel.Debug, "Sandbox {SandboxId}: a network request of the guest ended with the sandbox: {Reason}")]
+    internal static partial void GuestRequestDropped(ILogger logger, string sandboxId, string reason);
+
+    [LoggerMessage(4021, LogLevel.Error, "Sandbox {SandboxId}: a network request of the guest failed by a defect")]
+    internal static partial void GuestRequestFailed(ILogger logger, string sandboxId, Exception failure);
+
     [LoggerMessage(4013, LogLevel.Warning, "A left-over of an earlier run could not be removed: {Path}")]
     internal static partial void SweepFailed(ILogger logger, string path, Exception failure);
+
+    [LoggerMessage(4030, LogLevel.Warning, "Sandbox {SandboxId} was to have {AskedMib} MiB of memory and has {ActualMib} MiB: its guest came no further")]
+    internal static partial void ResizeIncomplete(ILogger logger, string sandboxId, int askedMib, int actualMib);
+
+    [LoggerMessage(4031, LogLevel.Warning, "Sandbox {SandboxId} asked for another size and did not get it")]
+    internal static partial void GuestScaleFailed(ILogger logger, string sandboxId, Exception failure);
 }

@@ -36,6 +36,16 @@ public sealed partial class DocumentationTests
     }
 
     [Fact]
+    public void NetworkExamples_AreCompiledAndRun()
+    {
+        string compiled = Lines(Repository.Read("tests/OpenSandbox.Vmm.Tests/Network/NetworkSnippets.cs"));
+        string[] examples = [.. Example().Matches(Repository.Read("docs/network.md")).Select(static match => Lines(match.Groups["code"].Value))];
+
+        Assert.NotEmpty(examples);
+        Assert.All(examples, example => Assert.Contains(example, compiled, StringComparison.Ordinal));
+    }
+
+    [Fact]
     public void Sources_NoCSharpFile_IsTooLongToRead()
     {
         IEnumerable<string> tooLong = Directory
@@ -46,6 +56,12 @@ public sealed partial class DocumentationTests
 
         Assert.Empty(tooLong);
     }
+
+    /// <summary>Code without its indentation.</summary>
+    private static string Lines(string code) => string.Join('\n', code.Trim().Split('\n').Select(static line => line.Trim()));
+
+    [GeneratedRegex(@"```csharp\n(?<code>[^`]*)```", RegexOptions.ExplicitCapture | RegexOptions.NonBacktracking)]
+    private static partial Regex Example();
 
     [GeneratedRegex(@"\]\((?<target>[^)\s]+)\)", RegexOptions.ExplicitCapture | RegexOptions.NonBacktracking)]
     private static partial Regex Link();

@@ -10,7 +10,7 @@ public sealed partial class LogEventTests
         ("src/OpenSandbox.Qmp", 1_000, 1_999),
         ("src/OpenSandbox.VirtioSerial", 2_000, 2_999),
         ("src/OpenSandbox.Cgroups", 3_000, 3_999),
-        ("src/OpenSandbox.Vmm", 4_000, 4_999),
+        ("src/OpenSandbox.Vmm", 4_000, 5_999),
     ];
 
     [Fact]

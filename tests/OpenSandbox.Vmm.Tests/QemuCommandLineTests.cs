@@ -11,27 +11,27 @@ public sealed class QemuCommandLineTests
     private static readonly VmShape s_shape = new(
         "pc-q35-7.2", "tcg", 2, 512, 16_384, VmShape.DefaultRootfsBytes, VmShape.DefaultWorkspaceBytes);
 
-    private static readonly VmChannels s_channels = new(4, 5, 6, 7, 8, 9);
+    private static readonly VmChannels s_channels = new(4, 5, 6, 7, 8, 9, 10);
 
     [Fact]
     public void ForBuilder_TcgMachine_IsAsApproved() =>
-        Compare("builder.txt", QemuCommandLine.ForBuilder("/usr/bin/qemu-system-x86_64", s_shape, s_channels, kernel: 10, initramfs: 11));
+        Compare("builder.txt", QemuCommandLine.ForBuilder("/usr/bin/qemu-system-x86_64", s_shape, s_channels, kernel: 11, initramfs: 12));
 
     [Fact]
     public void ForRestore_WithBothDisks_IsAsApproved() => Compare(
         "restore-disks.txt",
         QemuCommandLine.ForRestore(
-            "/usr/bin/qemu-system-x86_64", s_shape, s_channels, 10, new DiskDescriptors(11, 12), new DiskDescriptors(13, 14)));
+            "/usr/bin/qemu-system-x86_64", s_shape, s_channels, 11, new DiskDescriptors(12, 13), new DiskDescriptors(14, 15)));
 
     [Fact]
     public void ForRestore_WithoutDisks_IsAsApproved() => Compare(
-        "restore-empty.txt", QemuCommandLine.ForRestore("/usr/bin/qemu-system-x86_64", s_shape, s_channels, 10, null, null));
+        "restore-empty.txt", QemuCommandLine.ForRestore("/usr/bin/qemu-system-x86_64", s_shape, s_channels, 11, null, null));
 
     [Fact]
     public void ForRestore_Kvm_DiffersOnlyInAcceleratorAndCpu()
     {
-        List<string> tcg = QemuCommandLine.ForRestore("qemu", s_shape, s_channels, 10, null, null);
-        List<string> kvm = QemuCommandLine.ForRestore("qemu", s_shape with { Accelerator = "kvm" }, s_channels, 10, null, null);
+        List<string> tcg = QemuCommandLine.ForRestore("qemu", s_shape, s_channels, 11, null, null);
+        List<string> kvm = QemuCommandLine.ForRestore("qemu", s_shape with { Accelerator = "kvm" }, s_channels, 11, null, null);
 
         Assert.Equal(
             tcg,
@@ -42,8 +42,8 @@ public sealed class QemuCommandLineTests
     public void AllArguments_NeverProbeAFormatOrNameAFile()
     {
         IEnumerable<string> all = QemuCommandLine
-            .ForRestore("qemu", s_shape, s_channels, 10, new DiskDescriptors(11, 12), new DiskDescriptors(13, 14))
-            .Concat(QemuCommandLine.ForBuilder("qemu", s_shape, s_channels, 10, 10));
+            .ForRestore("qemu", s_shape, s_channels, 11, new DiskDescriptors(12, 13), new DiskDescriptors(14, 15))
+            .Concat(QemuCommandLine.ForBuilder("qemu", s_shape, s_channels, 11, 11));
 
         Assert.DoesNotContain(all, static argument => argument.Contains("\"filename\":\"/", StringComparison.Ordinal)
             && !argument.Contains("/dev/fdset/", StringComparison.Ordinal));

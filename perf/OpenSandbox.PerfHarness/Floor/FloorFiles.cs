@@ -17,6 +17,9 @@ internal static class FloorFiles
     /// <summary>Bytes of a small file.</summary>
     internal const int SmallFileBytes = 1_024;
 
+    /// <summary>How much memory row P17 adds, MiB.</summary>
+    internal const int GrowMib = 512;
+
     /// <summary>The file that small reads and writes use, in the sandboxes of both sides.</summary>
     internal const string SmallFile = "/workspace/small";
 
@@ -47,6 +50,9 @@ internal static class FloorFiles
         await WriteRequestAsync("read", new OpenRequest { Op = Operations.Read, File = new FileRequest { Path = SmallFile } }).ConfigureAwait(false);
         await WriteRequestAsync("sink", new OpenRequest { Op = Operations.Sink }).ConfigureAwait(false);
         await WriteRequestAsync("source", new OpenRequest { Op = Operations.Source, Length = TransferBytes }).ConfigureAwait(false);
+        int grown = host.Golden.Shape.BaseMemoryMib + GrowMib;
+        await WriteRequestAsync("grow", SandboxResizer.DescribeGrow(new SandboxResize { MemoryMib = grown }, grown, host)).ConfigureAwait(false);
+        await WriteRequestAsync("shrink", new OpenRequest { Op = Operations.Limits, Limits = new LimitsRequest { PluggedMemoryBytes = 0 } }).ConfigureAwait(false);
         if (spec.Image is not null)
         {
             VmShape shape = host.Golden.Shape;

@@ -118,6 +118,11 @@ internal sealed class FloorProgram : IAsyncDisposable
     internal async Task<double[]> PingUnderLoadAsync(int slot, string name, int up) =>
         [.. (await AskAsync($"load {slot} {name} {up}").ConfigureAwait(false)).Skip(1).Select(static value => value / 1e3)];
 
+    /// <summary>Gives a machine so much hot-plugged memory, while the request of a name waits for it in the guest.</summary>
+    /// <returns>Milliseconds until the guest had it, or had let go of it.</returns>
+    internal async Task<double> PlugAsync(int slot, string name, int memoryMib) =>
+        (await AskAsync($"plug {slot} {name} {(long)memoryMib << 20}").ConfigureAwait(false))[0] / 1e6;
+
     /// <summary>Process ids of launcher and QEMU. Once per machine.</summary>
     internal async Task<(int Launcher, int Qemu)> GetPidsAsync(int slot)
     {

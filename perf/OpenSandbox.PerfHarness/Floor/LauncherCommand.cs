@@ -108,7 +108,7 @@ internal sealed partial class LauncherCommand
     [GeneratedRegex("\"id\":\"(?<id>[a-z]+)\",\"size\":(?<size>[0-9]+),\"mem-path\":\"/proc/self/fd/(?<fd>[0-9]+)\"", RegexOptions.ExplicitCapture | RegexOptions.NonBacktracking)]
     private static partial Regex MemoryFile();
 
-    [GeneratedRegex("^socket,id=(?<id>qmp|control|bulk|console),fd=(?<fd>[0-9]+)$", RegexOptions.ExplicitCapture | RegexOptions.NonBacktracking)]
+    [GeneratedRegex("^socket,id=(?<id>qmp|control|bulk|network|console),fd=(?<fd>[0-9]+)$", RegexOptions.ExplicitCapture | RegexOptions.NonBacktracking)]
     private static partial Regex CharacterDevice();
 
     [GeneratedRegex("^fd:(?<fd>[0-9]+)$", RegexOptions.ExplicitCapture | RegexOptions.NonBacktracking)]

@@ -21,9 +21,9 @@ internal static class RowCatalog
         new PendingRow("P14", "wake with all memory, page cache warm / dropped", "<= 1.15x / <= 1.5x"),
         new IdleMemoryRow(),
         new AllocationRow(),
-        new PendingRow("P17", "memory grow +512 MiB visible in the guest", "<= 1.2x"),
+        new MemoryGrowRow(),
         new PendingRow("P18", "HTTP create+exec+delete over loopback", "<= library + 2 ms"),
-        new PendingRow("P19", "proxied TCP through the guest tunnel, 64 MiB", ">= 0.7x"),
+        new TunnelRow(),
         new IdlePagesRow(),
     ];
 

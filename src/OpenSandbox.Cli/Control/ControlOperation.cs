@@ -27,6 +27,12 @@ internal static class ControlOperation
     /// </summary>
     internal const string Output = "output";
 
+    /// <summary>
+    /// Connects to a port on the guest's loopback interface: Started, then Data and DataEnd in both directions, the asking side within its
+    /// credit, and Result when both have ended.
+    /// </summary>
+    internal const string Connect = "connect";
+
     /// <summary>Describes a path: Result <see cref="ControlFileEntry"/>.</summary>
     internal const string Describe = "describe";
 

@@ -12,6 +12,9 @@ internal sealed record ControlRequest
     /// <summary>Of the operations on files.</summary>
     public ControlFile? File { get; init; }
 
+    /// <summary>Of <see cref="ControlOperation.Connect"/>.</summary>
+    public int? Port { get; init; }
+
     /// <summary>Of <see cref="ControlOperation.Output"/>.</summary>
     public ControlOutput? Output { get; init; }
 }

@@ -33,6 +33,7 @@ internal static class ControlText
             json.WriteEndObject();
         }
 
+        WriteNumber(json, "port"u8, request.Port);
         if (request.Output is ControlOutput output)
         {
             json.WriteStartObject("output"u8);

@@ -1,4 +1,3 @@
-using System.Threading.Channels;
 using OpenSandbox.Cli.Control;
 using OpenSandbox.Vmm;
 
@@ -7,9 +6,6 @@ namespace OpenSandbox.Cli.Keeping;
 /// <summary>Commands.</summary>
 internal sealed partial class ControlSession
 {
-    /// <summary>Bytes of input that the command has not read yet.</summary>
-    private int _unused;
-
     private async Task ExecuteAsync(ControlCommand command, CancellationToken ending)
     {
         SandboxProcess process = await server.Sandbox.StartAsync(command.Arguments, OptionsOf(command), ending).ConfigureAwait(false);
@@ -23,10 +19,10 @@ internal sealed partial class ControlSession
             }
 
             using var over = CancellationTokenSource.CreateLinkedTokenSource(ending);
-            var input = Channel.CreateUnbounded<byte[]>(new UnboundedChannelOptions { SingleReader = true, SingleWriter = true });
+            var input = new ControlInput(connection);
             await connection.SendAsync(ControlFrameKind.Started, started, ControlJsonContext.Default.ControlStarted, ending).ConfigureAwait(false);
-            Task receiving = ReceiveAsync(process, input.Writer, over);
-            Task feeding = HasInput(command) ? FeedAsync(process, input.Reader, over.Token) : Task.CompletedTask;
+            Task receiving = ReceiveAsync(process, input, over);
+            Task feeding = HasInput(command) ? FeedAsync(process, input, over.Token) : Task.CompletedTask;
             try
             {
                 await SendOutputAsync(process, over.Token).ConfigureAwait(false);
@@ -41,11 +37,7 @@ internal sealed partial class ControlSession
         }
     }
 
-    /// <summary>
-    /// Reads what the other side sends as it comes, so that its end is seen at once even while the command does not read: what it may send
-    /// beyond what the command has read is bounded by its credit.
-    /// </summary>
-    private async Task ReceiveAsync(SandboxProcess process, ChannelWriter<byte[]> input, CancellationTokenSource over)
+    private async Task ReceiveAsync(SandboxProcess process, ControlInput input, CancellationTokenSource over)
     {
         try
         {
@@ -55,20 +47,10 @@ internal sealed partial class ControlSession
                 switch (frame.Kind)
                 {
                     case ControlFrameKind.Data:
-                        if (Interlocked.Add(ref _unused, frame.Payload.Length) > ControlProtocol.Window)
-                        {
-                            throw new ControlProtocolException("more input came than there was credit for");
-                        }
-
-                        // Pieces of nothing would cost memory and no credit.
-                        if (!frame.Payload.IsEmpty && !input.TryWrite(frame.Payload.ToArray()))
-                        {
-                            throw new ControlProtocolException("input came after its end");
-                        }
-
+                        input.Add(frame.Payload);
                         break;
                     case ControlFrameKind.DataEnd:
-                        input.TryComplete();
+                        input.Complete();
                         break;
                     case ControlFrameKind.Signal:
                         await process.SignalAsync(ToSignal(frame.Payload), over.Token).ConfigureAwait(false);
@@ -91,10 +73,13 @@ internal sealed partial class ControlSession
         }
     }
 
-    private async Task FeedAsync(SandboxProcess process, ChannelReader<byte[]> input, CancellationToken cancellationToken)
+    private async Task FeedAsync(SandboxProcess process, ControlInput input, CancellationToken cancellationToken)
     {
         bool open = true;
-        await foreach (byte[] piece in input.ReadAllAsync(cancellationToken).ConfigureAwait(false))
+        await input.DrainAsync(TakeAsync, cancellationToken).ConfigureAwait(false);
+        await process.CompleteInputAsync(cancellationToken).ConfigureAwait(false);
+
+        async Task TakeAsync(byte[] piece)
         {
             if (open && !await process.WriteAsync(piece, cancellationToken).ConfigureAwait(false))
             {
@@ -102,12 +87,7 @@ internal sealed partial class ControlSession
                 open = false;
                 await connection.SendAsync(ControlFrameKind.DataEnd, ReadOnlyMemory<byte>.Empty, cancellationToken).ConfigureAwait(false);
             }
-
-            Interlocked.Add(ref _unused, -piece.Length);
-            await connection.SendAsync(ControlFrameKind.Credit, (uint)piece.Length, cancellationToken).ConfigureAwait(false);
         }
-
-        await process.CompleteInputAsync(cancellationToken).ConfigureAwait(false);
     }
 
     private async Task SendOutputAsync(SandboxProcess process, CancellationToken cancellationToken)

@@ -27,7 +27,7 @@ internal sealed partial class ControlSession
 
     private async Task MakeDirectoryAsync(ControlFile file, CancellationToken cancellationToken)
     {
-        await server.Sandbox.Files.CreateDirectoryAsync(file.Path, parents: true, file.Mode, file.User, cancellationToken).ConfigureAwait(false);
+        await server.Sandbox.Files.CreateDirectoryAsync(file.Path, parents: true, file.Mode, file.User, cancellationToken: cancellationToken).ConfigureAwait(false);
         await SendDoneAsync(cancellationToken).ConfigureAwait(false);
     }
 

@@ -82,6 +82,9 @@ internal sealed partial class ControlSession(ControlConnection connection, Contr
             case ControlOperation.Output:
                 await SendOutputAsync(Require(request.Output), ending).ConfigureAwait(false);
                 return false;
+            case ControlOperation.Connect:
+                await ConnectAsync(request.Port ?? 0, ending).ConfigureAwait(false);
+                return false;
             case ControlOperation.Describe:
                 await DescribeAsync(Require(request.File), ending).ConfigureAwait(false);
                 return true;

@@ -7,7 +7,7 @@ namespace OpenSandbox.VirtioSerial;
 /// connected sockets behind which QEMU's virtio-serial ports lie.
 /// </summary>
 /// <remarks>
-/// <para>Lifecycle: <see cref="Open"/>, which writes the preamble at once; then streams may be opened, even before the guest runs; then
+/// <para>Lifecycle: <see cref="Open(Socket, Socket, GuestChannelOptions)"/>, which writes the preamble at once; then streams may be opened, even before the guest runs; then
 /// <see cref="WaitForHelloAsync"/>. The channel ends with the first failure, or with <see cref="DisposeAsync"/>; there is no
 /// recovery but a new channel with a new epoch.</para>
 /// <para>Thread-safe. The guest counts as hostile: whatever it sends, memory stays bounded, and the first broken rule ends the channel
@@ -40,17 +40,19 @@ public sealed partial class GuestChannel : IAsyncDisposable
     private readonly GuestChannelOptions _options;
     private readonly PortSession _control;
     private readonly PortSession _bulk;
+    private readonly PortSession? _network;
     private readonly TaskCompletionSource _completion = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly CancellationTokenSource _closed = new();
     private GuestChannelException? _failure;
     private int _strayFrames;
 
-    private GuestChannel(Socket control, Socket bulk, GuestChannelOptions options)
+    private GuestChannel(Socket control, Socket bulk, Socket? network, GuestChannelOptions options)
     {
         _options = options;
         Closed = _closed.Token;
         _control = new PortSession(this, GuestPort.Control, control, options);
         _bulk = new PortSession(this, GuestPort.Bulk, bulk, options);
+        _network = network is null ? null : new PortSession(this, GuestPort.Network, network, options);
     }
 
     /// <summary>The session's number.</summary>
@@ -68,8 +70,8 @@ public sealed partial class GuestChannel : IAsyncDisposable
     /// </summary>
     public Task Completion => _completion.Task;
 
-    /// <summary>Streams that the agent has not closed yet, on both ports; those whose <see cref="GuestStream"/> is disposed included.</summary>
-    public int OpenStreams => _control.OpenStreams + _bulk.OpenStreams;
+    /// <summary>Streams that are not closed yet, on all ports; those whose <see cref="GuestStream"/> is disposed included.</summary>
+    public int OpenStreams => _control.OpenStreams + _bulk.OpenStreams + (_network?.OpenStreams ?? 0);
 
     /// <summary>Frames that were dropped because their stream had ended.</summary>
     public int StrayFrames => Volatile.Read(ref _strayFrames);
@@ -84,19 +86,38 @@ public sealed partial class GuestChannel : IAsyncDisposable
     /// <returns>The channel. If a socket was dead already, the next call says so.</returns>
     /// <exception cref="ArgumentException">An option is out of range; the sockets stay the caller's.</exception>
     /// <exception cref="IOException">A socket is not a connected, blocking stream socket; the sockets stay the caller's.</exception>
-    public static GuestChannel Open(Socket control, Socket bulk, GuestChannelOptions options)
+    public static GuestChannel Open(Socket control, Socket bulk, GuestChannelOptions options) => OpenAll(control, bulk, null, options);
+
+    /// <summary>As <see cref="Open(Socket, Socket, GuestChannelOptions)"/>, with the network port.</summary>
+    /// <param name="control">A connected stream socket: the port <see cref="ProtocolConstants.ControlPortName"/>. The channel owns it from now on.</param>
+    /// <param name="bulk">A connected stream socket: the port <see cref="ProtocolConstants.BulkPortName"/>. The channel owns it from now on.</param>
+    /// <param name="network">A connected stream socket: the port <see cref="ProtocolConstants.NetworkPortName"/>. The channel owns it from now on.</param>
+    /// <param name="options">Epoch and limits.</param>
+    /// <returns>The channel. If a socket was dead already, the next call says so.</returns>
+    /// <exception cref="ArgumentException">An option is out of range; the sockets stay the caller's.</exception>
+    /// <exception cref="IOException">A socket is not a connected, blocking stream socket; the sockets stay the caller's.</exception>
+    public static GuestChannel Open(Socket control, Socket bulk, Socket network, GuestChannelOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(network);
+        return OpenAll(control, bulk, network, options);
+    }
+
+    private static GuestChannel OpenAll(Socket control, Socket bulk, Socket? network, GuestChannelOptions options)
     {
         ArgumentNullException.ThrowIfNull(control);
         ArgumentNullException.ThrowIfNull(bulk);
         GuestChannelOptions.Validate(options);
-        var channel = new GuestChannel(control, bulk, options);
+        var channel = new GuestChannel(control, bulk, network, options);
         channel._control.AppendPreamble();
         channel._bulk.AppendPreamble();
+        channel._network?.AppendPreamble();
         channel.AppendWelcome();
         channel._control.Writer.Flush();
         channel._bulk.Writer.Flush();
+        channel._network?.Writer.Flush();
         channel._control.Start();
         channel._bulk.Start();
+        channel._network?.Start();
         return channel;
     }
 
@@ -116,11 +137,37 @@ public sealed partial class GuestChannel : IAsyncDisposable
         {
             GuestPort.Control => _control.Open(request),
             GuestPort.Bulk => _bulk.Open(request),
+            GuestPort.Network when _network is not null => _network.Open(request),
             _ => throw new ArgumentOutOfRangeException(nameof(port), port, "No such port."),
         };
     }
 
-    /// <summary>Ends the channel: closes both sockets and fails what is under way. What was not sent yet is lost. Never throws.</summary>
+    /// <summary>Waits for the agent to open a stream on the network port.</summary>
+    /// <param name="cancellationToken">Ends the wait; no stream is lost.</param>
+    /// <returns>The stream; dispose it. Until it is taken it waits, with at most a window of Data.</returns>
+    /// <exception cref="InvalidOperationException">The channel has no network port.</exception>
+    /// <exception cref="GuestChannelException">The channel is dead.</exception>
+    public async ValueTask<AgentStream> AcceptStreamAsync(CancellationToken cancellationToken = default)
+    {
+        if (_network is null)
+        {
+            throw new InvalidOperationException("The channel was opened without a network port.");
+        }
+
+        using CancellationTokenSource either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, Closed);
+        try
+        {
+            ThrowIfFailed();
+            return await _network.Incoming.ReadAsync(either.Token).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
+        {
+            ThrowIfFailed();
+            throw;
+        }
+    }
+
+    /// <summary>Ends the channel: closes its sockets and fails what is under way. What was not sent yet is lost. Never throws.</summary>
     /// <returns>When the channel's loops are over.</returns>
     public async ValueTask DisposeAsync()
     {
@@ -154,8 +201,9 @@ public sealed partial class GuestChannel : IAsyncDisposable
     {
         Task control = _control.CloseAsync(cause);
         Task bulk = _bulk.CloseAsync(cause);
+        Task network = _network?.CloseAsync(cause) ?? Task.CompletedTask;
         FailSession(cause);
-        await Task.WhenAll(control, bulk).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await Task.WhenAll(control, bulk, network).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         if (ownClose)
         {
             _completion.SetResult();

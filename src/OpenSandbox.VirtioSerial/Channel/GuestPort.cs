@@ -1,6 +1,6 @@
 namespace OpenSandbox.VirtioSerial;
 
-/// <summary>The two virtio-serial ports of a sandbox.</summary>
+/// <summary>The virtio-serial ports of a sandbox.</summary>
 public enum GuestPort
 {
     /// <summary>Ping, resume and quiesce: <see cref="ProtocolConstants.ControlPortName"/>.</summary>
@@ -8,4 +8,7 @@ public enum GuestPort
 
     /// <summary>Commands and files: <see cref="ProtocolConstants.BulkPortName"/>.</summary>
     Bulk,
+
+    /// <summary>Connections from and to the guest, and its DNS queries: <see cref="ProtocolConstants.NetworkPortName"/>.</summary>
+    Network,
 }

@@ -125,7 +125,10 @@ public sealed class GuestStream : IAsyncDisposable
     /// <returns>A completed task.</returns>
     public ValueTask DisposeAsync()
     {
-        _core.Dispose(this);
+        Abandon();
         return ValueTask.CompletedTask;
     }
+
+    /// <summary>As <see cref="DisposeAsync"/>, for owners that are disposed synchronously.</summary>
+    public void Abandon() => _core.Dispose(this);
 }

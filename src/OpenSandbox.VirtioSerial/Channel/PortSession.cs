@@ -5,7 +5,7 @@ using System.Net.Sockets;
 namespace OpenSandbox.VirtioSerial;
 
 /// <summary>One port of a channel: its socket, its reader loop, its writer and its streams.</summary>
-internal sealed class PortSession
+internal sealed partial class PortSession
 {
     private const int ReceiveBufferSize = 65_536;
     private const int MinReceiveSize = 4_096;
@@ -275,6 +275,12 @@ internal sealed class PortSession
         if (header.StreamId == 0)
         {
             _channel.OnSessionFrame(Port, header.Type, payload);
+            return;
+        }
+
+        if (header.StreamId >= ProtocolConstants.FirstAgentStreamId)
+        {
+            DispatchToAccepted(header, payload);
             return;
         }
 

@@ -39,6 +39,12 @@ public enum ProtocolViolation
     /// <summary>A Pong whose bytes are not those of the oldest unanswered Ping.</summary>
     WrongPong,
 
+    /// <summary>An Open of the agent with an id that it may not use: not its own, not on this port, not ascending, or continued.</summary>
+    InvalidOpen,
+
+    /// <summary>More open streams of the agent than <see cref="ProtocolConstants.MaxAgentStreams"/>.</summary>
+    TooManyAgentStreams,
+
     /// <summary>JSON that is malformed, nested too deeply, or not of the expected shape.</summary>
     InvalidPayload,
 }

@@ -39,7 +39,7 @@ internal sealed partial class StreamCore
                     ProtocolViolation.WindowExceeded, $"Stream {_id} has {_outstanding} bytes outstanding; {ProtocolConstants.CreditWindow} are allowed.");
             }
 
-            if (_cancelled || _handle is null)
+            if (_cancelled || _answered || _handle is null)
             {
                 return;
             }
@@ -228,7 +228,7 @@ internal sealed partial class StreamCore
     private void Consumed(int count)
     {
         _consumed += count;
-        if (_consumed < ProtocolConstants.CreditWindow / 2 || _closed || _cancelled || _receivedEnd || _failure is not null)
+        if (_consumed < ProtocolConstants.CreditWindow / 2 || _closed || _cancelled || _answered || _receivedEnd || _failure is not null)
         {
             return;
         }

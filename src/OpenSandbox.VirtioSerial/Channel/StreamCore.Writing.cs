@@ -59,9 +59,13 @@ internal sealed partial class StreamCore
                 lock (_lock)
                 {
                     ThrowIfUnusable(handle);
-                    if (_closed || _cancelled)
+                    if (_closed || _cancelled || _answered)
                     {
-                        ThrowIfError();
+                        if (!_accepted)
+                        {
+                            ThrowIfError();
+                        }
+
                         return false;
                     }
 
@@ -119,7 +123,7 @@ internal sealed partial class StreamCore
                 throw new InvalidOperationException("A write is still under way on this stream.");
             }
 
-            if (_sentEnd || _closed || _cancelled)
+            if (_sentEnd || _closed || _cancelled || _answered)
             {
                 return;
             }

@@ -26,16 +26,23 @@ internal sealed partial class StreamCore(PortSession port)
     private bool _inUse;
     private bool _closed;
     private bool _cancelled;
+    private bool _accepted;
+    private bool _answered;
     private bool _waitingForStarted;
     private bool _waitingForResult;
     private int _calls;
 
     /// <summary>Begins a new stream.</summary>
-    internal void Begin(GuestStream handle, uint id, string operation)
+    /// <param name="handle">Its owner's view.</param>
+    /// <param name="id">Its id.</param>
+    /// <param name="operation">The request's operation.</param>
+    /// <param name="accepted">Whether the agent has opened it, so that this side answers.</param>
+    internal void Begin(GuestStream handle, uint id, string operation, bool accepted = false)
     {
         lock (_lock)
         {
             _inUse = true;
+            _accepted = accepted;
             _handle = handle;
             _id = id;
             _operation = operation;
@@ -84,6 +91,8 @@ internal sealed partial class StreamCore(PortSession port)
     /// <summary>The stream's owner lets go: an unfinished stream is cancelled, and what the agent still sends is dropped.</summary>
     internal void Dispose(GuestStream handle)
     {
+        bool over = false;
+        uint id = 0;
         lock (_lock)
         {
             if (_handle != handle)
@@ -91,11 +100,29 @@ internal sealed partial class StreamCore(PortSession port)
                 return;
             }
 
-            SendCancel();
+            if (_accepted)
+            {
+                over = SendAnswer(FrameType.Error, s_abandoned);
+                id = _id;
+            }
+            else
+            {
+                SendCancel();
+            }
+
             _handle = null;
             DropUnreadData();
             WakeAll();
-            RecycleIfUnused();
+            if (!over)
+            {
+                RecycleIfUnused();
+            }
+        }
+
+        if (over)
+        {
+            _port.Forget(id);
+            RecycleForgotten();
         }
 
         _port.Writer.Flush();
@@ -107,6 +134,11 @@ internal sealed partial class StreamCore(PortSession port)
         lock (_lock)
         {
             ThrowIfUnusable(handle);
+            if (_accepted)
+            {
+                throw new InvalidOperationException("The agent opened this stream: it is ended by an answer.");
+            }
+
             SendCancel();
             WakeAll();
         }
@@ -123,7 +155,7 @@ internal sealed partial class StreamCore(PortSession port)
             lock (_lock)
             {
                 ThrowIfUnusable(handle);
-                if (_closed || _cancelled)
+                if (_closed || _cancelled || _accepted)
                 {
                     return false;
                 }
@@ -227,6 +259,11 @@ internal sealed partial class StreamCore(PortSession port)
 
     private void ThrowIfError()
     {
+        if (_closed && _closingType == FrameType.Cancel)
+        {
+            throw new GuestOperationException(_operation, AgentErrorCodes.Cancelled, 0, "the guest closed the stream");
+        }
+
         if (_closed && _closingType == FrameType.Error)
         {
             throw GuestOperationException.FromAgent(
@@ -309,7 +346,7 @@ internal sealed partial class StreamCore(PortSession port)
     /// <summary>Makes the state ready for another stream once nobody refers to this one. The lock is held.</summary>
     private void RecycleIfUnused()
     {
-        if (!_inUse || _handle is not null || !_closed || _calls > 0 || _lent || _failure is not null)
+        if (!_inUse || _handle is not null || !_closed || (_accepted && !_answered) || _calls > 0 || _lent || _failure is not null)
         {
             return;
         }
@@ -320,6 +357,8 @@ internal sealed partial class StreamCore(PortSession port)
         _closing.Clear();
         _closed = false;
         _cancelled = false;
+        _accepted = false;
+        _answered = false;
         ResetReading();
         ResetWriting();
         _port.Recycle(this);

@@ -21,6 +21,9 @@ public static class AgentErrorCodes
     /// <summary>A limit of the agent itself, such as the number of open streams.</summary>
     public const string LimitReached = "limit_reached";
 
+    /// <summary>The host's policy forbids it.</summary>
+    public const string Refused = "refused";
+
     /// <summary>The host cancelled the request.</summary>
     public const string Cancelled = "cancelled";
 

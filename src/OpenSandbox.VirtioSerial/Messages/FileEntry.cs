@@ -26,4 +26,7 @@ public sealed record FileEntry
 
     /// <summary>Target of a symbolic link.</summary>
     public string? LinkTarget { get; init; }
+
+    /// <summary>More about it; only in answers whose subject is the file itself: stat, list and search.</summary>
+    public FileDetails? Details { get; init; }
 }

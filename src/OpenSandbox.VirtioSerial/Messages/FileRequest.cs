@@ -12,6 +12,9 @@ public sealed record FileRequest
     /// <summary>Write, mkdir: owner as name or <c>uid[:gid]</c>; absent: owner of the file replaced, else <c>sandbox</c> or root.</summary>
     public string? User { get; init; }
 
+    /// <summary>Write, mkdir: group as name or number; absent: that of <see cref="User"/>.</summary>
+    public string? Group { get; init; }
+
     /// <summary>Write, mkdir: make missing parents. Remove: remove a directory with everything in it.</summary>
     public bool Recursive { get; init; }
 

@@ -6,6 +6,9 @@ public sealed record ListResult
     /// <summary>Entries sent.</summary>
     public int Count { get; init; }
 
+    /// <summary>There may be more: the search stopped at the number of entries that was asked for.</summary>
+    public bool Truncated { get; init; }
+
     /// <summary>Directories that could not be read.</summary>
     public int Unreadable { get; init; }
 }

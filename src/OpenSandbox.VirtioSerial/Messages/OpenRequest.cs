@@ -21,6 +21,36 @@ public sealed record OpenRequest
     /// <summary>Parameters of all file operations.</summary>
     public FileRequest? File { get; init; }
 
+    /// <summary>Parameters of <see cref="Operations.Connect"/> and <see cref="Operations.Tcp"/>.</summary>
+    public TcpRequest? Tcp { get; init; }
+
+    /// <summary>Parameters of <see cref="Operations.Dns"/>.</summary>
+    public DnsRequest? Dns { get; init; }
+
+    /// <summary>Parameters of <see cref="Operations.Scale"/>.</summary>
+    public ScaleRequest? Scale { get; init; }
+
+    /// <summary>Parameters of <see cref="Operations.Search"/>.</summary>
+    public SearchRequest? Search { get; init; }
+
+    /// <summary>Parameters of <see cref="Operations.Move"/> and <see cref="Operations.Copy"/>.</summary>
+    public MoveRequest? Move { get; init; }
+
+    /// <summary>Parameters of <see cref="Operations.Attributes"/>.</summary>
+    public AttributesRequest? Attributes { get; init; }
+
+    /// <summary>Parameters of <see cref="Operations.Replace"/>.</summary>
+    public ReplaceRequest? Replace { get; init; }
+
+    /// <summary>Parameters of <see cref="Operations.ReadMany"/> and <see cref="Operations.StatMany"/>.</summary>
+    public PathsRequest? Many { get; init; }
+
+    /// <summary>Parameters of <see cref="Operations.Watch"/>.</summary>
+    public WatchRequest? Watch { get; init; }
+
+    /// <summary>Parameters of <see cref="Operations.Limits"/>.</summary>
+    public LimitsRequest? Limits { get; init; }
+
     /// <summary>Bytes that <see cref="Operations.Source"/> sends.</summary>
     public long? Length { get; init; }
 }

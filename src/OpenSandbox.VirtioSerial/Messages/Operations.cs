@@ -51,6 +51,48 @@ public static class Operations
     /// <summary>Removes a file or a directory.</summary>
     public const string Remove = "remove";
 
+    /// <summary>Network port, host to agent: a connection to a TCP port inside the guest. Data is the connection's, both ways.</summary>
+    public const string Connect = "connect";
+
+    /// <summary>Network port, agent to host: a connection to an address outside. Data is the connection's, both ways.</summary>
+    public const string Tcp = "tcp";
+
+    /// <summary>Network port, agent to host: a DNS query.</summary>
+    public const string Dns = "dns";
+
+    /// <summary>Network port, agent to host: the guest wants another size.</summary>
+    public const string Scale = "scale";
+
+    /// <summary>Sends the entries below a directory that match a glob, as <see cref="List"/> does.</summary>
+    public const string Search = "search";
+
+    /// <summary>Gives a file or a tree another path, also on another file system.</summary>
+    public const string Move = "move";
+
+    /// <summary>Copies a file or a tree.</summary>
+    public const string Copy = "copy";
+
+    /// <summary>Changes mode, owner and group.</summary>
+    public const string Attributes = "attributes";
+
+    /// <summary>Replaces bytes in files, each atomically; sends an <see cref="ItemReply"/> as a line of JSON for each.</summary>
+    public const string Replace = "replace";
+
+    /// <summary>Writes several files from one stream of records; sends an <see cref="ItemReply"/> as a line of JSON for each.</summary>
+    public const string WriteMany = "write_many";
+
+    /// <summary>Sends several files as one stream of records, each with an <see cref="ItemReply"/> as its head.</summary>
+    public const string ReadMany = "read_many";
+
+    /// <summary>Describes several paths; sends an <see cref="ItemReply"/> as a line of JSON for each.</summary>
+    public const string StatMany = "stat_many";
+
+    /// <summary>Sends what happens to files, each event as a line of JSON (<see cref="WatchEvent"/>), until it is cancelled.</summary>
+    public const string Watch = "watch";
+
+    /// <summary>Sets the limits of a sandbox that runs, and reports them.</summary>
+    public const string Limits = "limits";
+
     /// <summary>Takes Data and drops it: measures the port.</summary>
     public const string Sink = "sink";
 

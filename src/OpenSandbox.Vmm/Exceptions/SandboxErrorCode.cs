@@ -21,6 +21,9 @@ public enum SandboxErrorCode
     /// <summary>A limit of the sandbox was reached, such as the number of processes.</summary>
     LimitReached,
 
+    /// <summary>Nothing listens at the guest's port.</summary>
+    ConnectionRefused,
+
     /// <summary>The sandbox is gone.</summary>
     Lost,
 
@@ -44,4 +47,13 @@ public enum SandboxErrorCode
 
     /// <summary>The host lacks something that is needed.</summary>
     HostPrerequisite,
+
+    /// <summary>A file or directory is there already.</summary>
+    AlreadyExists,
+
+    /// <summary>A sandbox's processes hold more memory than it was to have.</summary>
+    MemoryInUse,
+
+    /// <summary>A sandbox's memory could be changed only in part.</summary>
+    ResizeIncomplete,
 }

@@ -15,11 +15,15 @@ internal static class GuestErrors
         if (failure is GuestOperationException refused)
         {
             return new SandboxOperationException(
-                CodeOf(refused), sandbox.Id, refused.Errno, StepOf(refused.Step), $"sandbox {sandbox.Id}: {what}: {refused.Message}", refused);
+                CodeOf(refused.Errno, refused.Code), sandbox.Id, refused.Errno, StepOf(refused.Step), $"sandbox {sandbox.Id}: {what}: {refused.Message}", refused);
         }
 
         return new SandboxLostException(sandbox.Id, await sandbox.GetExitAsync(failure).ConfigureAwait(false), failure);
     }
+
+    /// <summary>The exception for one of several files.</summary>
+    internal static SandboxOperationException Translate(Sandbox sandbox, string what, ItemError error) => new(
+        CodeOf(error.Errno, error.Code), sandbox.Id, error.Errno, $"sandbox {sandbox.Id}: {what}: {error.Message}");
 
     private static ProcessStartStep? StepOf(string? step) => step switch
     {
@@ -33,13 +37,15 @@ internal static class GuestErrors
         _ => null,
     };
 
-    private static SandboxErrorCode CodeOf(GuestOperationException refused) => refused.Errno switch
+    private static SandboxErrorCode CodeOf(int errno, string code) => errno switch
     {
         Errno.ENOENT or Errno.ENOTDIR or Errno.ESRCH => SandboxErrorCode.NotFound,
         Errno.EPERM or Errno.EACCES => SandboxErrorCode.PermissionDenied,
+        Errno.EEXIST => SandboxErrorCode.AlreadyExists,
         Errno.ENOSPC => SandboxErrorCode.NoSpace,
+        Errno.ECONNREFUSED => SandboxErrorCode.ConnectionRefused,
         Errno.EAGAIN => SandboxErrorCode.LimitReached,
-        _ => refused.Code switch
+        _ => code switch
         {
             AgentErrorCodes.InvalidRequest or AgentErrorCodes.UnknownUser => SandboxErrorCode.InvalidRequest,
             AgentErrorCodes.LimitReached => SandboxErrorCode.LimitReached,

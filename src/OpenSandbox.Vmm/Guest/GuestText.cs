@@ -26,6 +26,32 @@ internal static class GuestText
         }
     }
 
+    internal static void ValidateMetadata(IReadOnlyDictionary<string, string> metadata)
+    {
+        const int maxEntries = 64;
+        const int maxName = 128;
+        const int maxValue = 1_024;
+        const int maxTotal = 16_384;
+        int total = 0;
+        foreach ((string name, string value) in metadata)
+        {
+            int nameBytes = System.Text.Encoding.UTF8.GetByteCount(name);
+            int valueBytes = value is null ? int.MaxValue : System.Text.Encoding.UTF8.GetByteCount(value);
+            if (nameBytes is 0 or > maxName || valueBytes > maxValue)
+            {
+                throw new ArgumentException(
+                    $"metadata '{name}': names have 1 to {maxName} bytes, values up to {maxValue}", nameof(metadata));
+            }
+
+            total += nameBytes + valueBytes;
+        }
+
+        if (metadata.Count > maxEntries || total > maxTotal)
+        {
+            throw new ArgumentException($"metadata: at most {maxEntries} entries and {maxTotal} bytes", nameof(metadata));
+        }
+    }
+
     internal static void ValidatePath(string path, string parameter)
     {
         ArgumentNullException.ThrowIfNull(path, parameter);

@@ -14,7 +14,7 @@ namespace OpenSandbox.Vmm.Qemu;
 internal static class QemuCommandLine
 {
     /// <summary>Part of the golden snapshot's identity: raised when the device list or its order changes.</summary>
-    internal const int DeviceListVersion = 1;
+    internal const int DeviceListVersion = 2;
 
     /// <summary>QOM path of the virtio-mem device.</summary>
     internal const string MemoryDevicePath = "/machine/peripheral/plugmem";
@@ -89,15 +89,17 @@ internal static class QemuCommandLine
             "-chardev", $"socket,id=qmp,fd={channels.Qmp}", "-mon", "chardev=qmp,mode=control",
             "-chardev", $"socket,id=control,fd={channels.Control}",
             "-chardev", $"socket,id=bulk,fd={channels.Bulk}",
+            "-chardev", $"socket,id=network,fd={channels.Network}",
             "-chardev", $"socket,id=console,fd={channels.Console}", "-serial", "chardev:console",
         ];
     }
 
     private static void AddDevices(List<string> arguments) => arguments.AddRange(
     [
-        "-device", "virtio-serial-pci,id=serial,max_ports=3",
+        "-device", "virtio-serial-pci,id=serial,max_ports=4",
         "-device", $"virtserialport,bus=serial.0,nr=1,chardev=control,name={ProtocolConstants.ControlPortName}",
         "-device", $"virtserialport,bus=serial.0,nr=2,chardev=bulk,name={ProtocolConstants.BulkPortName}",
+        "-device", $"virtserialport,bus=serial.0,nr=3,chardev=network,name={ProtocolConstants.NetworkPortName}",
         "-device", "virtio-blk-pci,drive=rootfs,id=disk0",
         "-device", "virtio-blk-pci,drive=workspace,id=disk1",
         "-device", "virtio-mem-pci,id=plugmem,memdev=plug,requested-size=0",

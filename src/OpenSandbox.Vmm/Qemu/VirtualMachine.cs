@@ -73,7 +73,7 @@ internal sealed class VirtualMachine : IAsyncDisposable
     /// <exception cref="SandboxStartException">The launcher could not be started.</exception>
     internal static async Task<VirtualMachine> StartAsync(VmmContext context, VmLaunch launch)
     {
-        var pairs = new List<(Socket Ours, SafeFileHandle Theirs)>(6);
+        var pairs = new List<(Socket Ours, SafeFileHandle Theirs)>(7);
         UidPool.Lease? uid = null;
         HostProcess? launcher = null;
         bool started = false;
@@ -84,6 +84,7 @@ internal sealed class VirtualMachine : IAsyncDisposable
             (Socket qmp, SafeFileHandle qmpEnd) = Pair();
             (Socket control, SafeFileHandle controlEnd) = Pair();
             (Socket bulk, SafeFileHandle bulkEnd) = Pair();
+            (Socket network, SafeFileHandle networkEnd) = Pair();
             (Socket console, SafeFileHandle consoleEnd) = Pair();
 
             using SafeFileHandle nothing = Libc.Open("/dev/null", Libc.O_RDWR | Libc.O_CLOEXEC, 0);
@@ -95,6 +96,7 @@ internal sealed class VirtualMachine : IAsyncDisposable
                 descriptors.Add(qmpEnd),
                 descriptors.Add(controlEnd),
                 descriptors.Add(bulkEnd),
+                descriptors.Add(networkEnd),
                 descriptors.Add(consoleEnd));
             List<string> qemu = launch.BuildArguments(descriptors, channels);
             List<string> arguments = LauncherArguments(context, launch.Shape, descriptors, ref uid);
@@ -103,7 +105,7 @@ internal sealed class VirtualMachine : IAsyncDisposable
                 .StartAsync(new HostProcessStart(context.LauncherPath, arguments, descriptors.Handles))
                 .ConfigureAwait(false);
 
-            GuestChannel channel = GuestChannel.Open(control, bulk, new GuestChannelOptions
+            GuestChannel channel = GuestChannel.Open(control, bulk, network, new GuestChannelOptions
             {
                 Epoch = NewEpoch(),
                 TimeProvider = context.Options.TimeProvider,

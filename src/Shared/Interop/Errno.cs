@@ -27,6 +27,7 @@ internal static class Errno
     internal const int ENOTEMPTY = 39;
     internal const int ELOOP = 40;
     internal const int EOPNOTSUPP = 95;
+    internal const int ECONNREFUSED = 111;
 
     /// <summary>The text of an error number, such as "No such file or directory".</summary>
     internal static string Describe(int errno) => $"{Marshal.GetPInvokeErrorMessage(errno)} (errno {errno})";

@@ -14,17 +14,22 @@ internal sealed record ReceivedFrame(FrameType Type, byte Flags, uint StreamId, 
     internal T Json<T>(JsonTypeInfo<T> typeInfo) => JsonSerializer.Deserialize(Payload, typeInfo)!;
 }
 
-/// <summary>The guest's end of both sockets, frame by frame: what a test sends here is what the guest sends, right or wrong.</summary>
+/// <summary>The guest's end of all sockets, frame by frame: what a test sends here is what the guest sends, right or wrong.</summary>
 internal sealed class AgentPeer : IAsyncDisposable
 {
     private readonly Socket[] _sockets;
     private readonly PipeReader[] _inputs;
-    private readonly SemaphoreSlim[] _sendLocks = [new(1), new(1)];
+    private readonly SemaphoreSlim[] _sendLocks = [new(1), new(1), new(1)];
 
     internal AgentPeer(Socket control, Socket bulk, ulong epoch)
+        : this([control, bulk], epoch)
     {
-        _sockets = [control, bulk];
-        _inputs = [Reader(control), Reader(bulk)];
+    }
+
+    internal AgentPeer(Socket[] sockets, ulong epoch)
+    {
+        _sockets = sockets;
+        _inputs = [.. sockets.Select(Reader)];
         Epoch = epoch;
     }
 
@@ -46,6 +51,20 @@ internal sealed class AgentPeer : IAsyncDisposable
     {
         (GuestChannel channel, AgentPeer peer) = Open(options);
         await peer.HandshakeAsync();
+        await channel.WaitForHelloAsync().Within();
+        return (channel, peer);
+    }
+
+    /// <summary>As <see cref="OpenReadyAsync"/>, with a network port whose preamble has been answered, too.</summary>
+    internal static async Task<(GuestChannel Channel, AgentPeer Peer)> OpenNetworkAsync()
+    {
+        var options = new GuestChannelOptions { Epoch = 0x1122_3344_5566_7788 };
+        (Socket Host, Socket Guest)[] pairs = [SocketPairs.Create(), SocketPairs.Create(), SocketPairs.Create()];
+        GuestChannel channel = GuestChannel.Open(pairs[0].Host, pairs[1].Host, pairs[2].Host, options);
+        var peer = new AgentPeer([.. pairs.Select(static pair => pair.Guest)], options.Epoch);
+        await peer.HandshakeAsync();
+        await peer.ReceivePreambleAsync(GuestPort.Network);
+        await peer.SendPreambleAsync(GuestPort.Network);
         await channel.WaitForHelloAsync().Within();
         return (channel, peer);
     }

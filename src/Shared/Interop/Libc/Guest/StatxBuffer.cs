@@ -13,8 +13,16 @@ internal struct StatxBuffer
     [FieldOffset(28)] internal ushort Mode;
     [FieldOffset(32)] internal ulong Inode;
     [FieldOffset(40)] internal ulong Size;
+    [FieldOffset(64)] internal long AccessedSeconds;
+    [FieldOffset(72)] internal uint AccessedNanoseconds;
+    [FieldOffset(80)] internal long CreatedSeconds;
+    [FieldOffset(88)] internal uint CreatedNanoseconds;
+    [FieldOffset(96)] internal long ChangedSeconds;
+    [FieldOffset(104)] internal uint ChangedNanoseconds;
     [FieldOffset(112)] internal long ModifiedSeconds;
     [FieldOffset(120)] internal uint ModifiedNanoseconds;
+    [FieldOffset(128)] internal uint SpecialMajor;
+    [FieldOffset(132)] internal uint SpecialMinor;
     [FieldOffset(136)] internal uint DeviceMajor;
     [FieldOffset(140)] internal uint DeviceMinor;
     [FieldOffset(144)] internal ulong MountId;
