@@ -209,7 +209,7 @@ public sealed class ControlProtocolTests
             directory.Prepare();
             using Socket listener = directory.Listen(FakeKeeper.Id);
             using var deadline = new CancellationTokenSource(CliProcess.Deadline);
-            using Socket socket = await directory.ConnectAsync(FakeKeeper.Id, deadline.Token);
+            using Socket socket = directory.Connect(FakeKeeper.Id, TimeSpan.FromSeconds(10));
             using Socket accepted = await listener.AcceptAsync(deadline.Token);
             Assert.True(PeerCredentials.IsTrusted(accepted));
             Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(directory.SocketOf(FakeKeeper.Id)));

@@ -34,7 +34,7 @@ internal sealed class ListCommand : Command, IHasExamples
     /// <summary>Asks all kept sandboxes what they are; those that are gone are not among them.</summary>
     internal static async Task<KeptSandboxInfo[]> CollectAsync(KeeperDirectory directory, ErrorWriter errors, CancellationToken cancellationToken)
     {
-        KeptSandboxInfo?[] all = await Task.WhenAll(directory.List().Select(AskAsync)).ConfigureAwait(false);
+        KeptSandboxInfo?[] all = await Task.WhenAll(directory.List().Select(id => Task.Run(() => AskAsync(id), cancellationToken))).ConfigureAwait(false);
         return [.. all.OfType<KeptSandboxInfo>().OrderBy(static info => info.CreatedAt)];
 
         async Task<KeptSandboxInfo?> AskAsync(string id)

@@ -45,7 +45,7 @@ internal sealed class RemoveCommand : Command, IHasExamples
 
         KeeperDirectory directory = KeptArgument.Directory;
         IReadOnlyList<string> ids = all ? directory.List() : [.. named.Distinct(StringComparer.Ordinal)];
-        bool[] results = await Task.WhenAll(ids.Select(id => TryStopAsync(directory, id, mustExist: !all, context))).ConfigureAwait(false);
+        bool[] results = await Task.WhenAll(ids.Select(id => Task.Run(() => TryStopAsync(directory, id, mustExist: !all, context)))).ConfigureAwait(false);
         return Array.TrueForAll(results, static removed => removed) ? ExitCodes.Success : ExitCodes.Failed;
     }
 

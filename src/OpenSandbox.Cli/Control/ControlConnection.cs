@@ -6,8 +6,14 @@ using System.Text.Json.Serialization.Metadata;
 namespace OpenSandbox.Cli.Control;
 
 /// <summary>Frames over a connected Unix socket, for both sides.</summary>
-/// <remarks>One reader at a time; any number of writers, whose frames do not mix. Back-pressure is the socket's own.</remarks>
-internal sealed class ControlConnection(Socket socket) : IDisposable
+/// <remarks>
+/// One reader at a time; any number of writers, whose frames do not mix. Back-pressure is the socket's own. A connection that blocks does
+/// in its methods what another one awaits: for a program that has one connection and lives for a moment, in which preparing to wait
+/// otherwise takes longer than everything that it waits for.
+/// </remarks>
+/// <param name="socket">The socket, which is the connection's from now on.</param>
+/// <param name="blocks">Whether threads wait in calls. Cancelling such a call ends the connection.</param>
+internal sealed class ControlConnection(Socket socket, bool blocks = false) : IDisposable
 {
     private readonly SemaphoreSlim _writing = new(1, 1);
     private readonly byte[] _output = new byte[ControlProtocol.HeaderBytes + ControlProtocol.MaxDataBytes];
@@ -23,7 +29,7 @@ internal sealed class ControlConnection(Socket socket) : IDisposable
     {
         try
         {
-            await socket.SendAsync(ControlProtocol.Preamble.ToArray().AsMemory(), SocketFlags.None, cancellationToken).ConfigureAwait(false);
+            await TransmitAsync(ControlProtocol.Preamble.ToArray(), cancellationToken).ConfigureAwait(false);
         }
         catch (SocketException gone)
         {
@@ -90,14 +96,11 @@ internal sealed class ControlConnection(Socket socket) : IDisposable
             byte[] buffer = total <= _output.Length ? _output : new byte[total];
             ControlProtocol.WriteHeader(buffer, kind, payload.Length);
             payload.Span.CopyTo(buffer.AsSpan(ControlProtocol.HeaderBytes));
-            ReadOnlyMemory<byte> left = buffer.AsMemory(0, total);
-            while (!left.IsEmpty)
-            {
-                left = left[await socket.SendAsync(left, SocketFlags.None, cancellationToken).ConfigureAwait(false)..];
-            }
+            await TransmitAsync(buffer.AsMemory(0, total), cancellationToken).ConfigureAwait(false);
         }
         catch (SocketException gone)
         {
+            cancellationToken.ThrowIfCancellationRequested();
             throw new IOException($"the control socket cannot be written: {gone.Message}", gone);
         }
         finally
@@ -139,6 +142,62 @@ internal sealed class ControlConnection(Socket socket) : IDisposable
         }
     }
 
+    private ValueTask TransmitAsync(ReadOnlyMemory<byte> bytes, CancellationToken cancellationToken)
+    {
+        if (!blocks)
+        {
+            return new ValueTask(AwaitAsync());
+        }
+
+        using (CancellationTokenRegistration end = EndWhen(cancellationToken))
+        {
+            ReadOnlySpan<byte> left = bytes.Span;
+            while (!left.IsEmpty)
+            {
+                cancellationToken.ThrowIfCancellationRequested();
+                left = left[socket.Send(left)..];
+            }
+        }
+
+        return ValueTask.CompletedTask;
+
+        async Task AwaitAsync()
+        {
+            while (!bytes.IsEmpty)
+            {
+                bytes = bytes[await socket.SendAsync(bytes, SocketFlags.None, cancellationToken).ConfigureAwait(false)..];
+            }
+        }
+    }
+
+    private int Receive(CancellationToken cancellationToken)
+    {
+        int received;
+        using (CancellationTokenRegistration end = EndWhen(cancellationToken))
+        {
+            received = socket.Receive(_input.AsSpan(_end));
+        }
+
+        cancellationToken.ThrowIfCancellationRequested();
+        return received;
+    }
+
+    /// <summary>What waits in a call is woken by the end of the connection only.</summary>
+    private CancellationTokenRegistration EndWhen(CancellationToken cancellationToken) => cancellationToken.UnsafeRegister(
+        static socket =>
+        {
+            try
+            {
+                ((Socket)socket!).Shutdown(SocketShutdown.Both);
+            }
+            catch (Exception ended) when (ended is SocketException or ObjectDisposedException)
+            {
+                // It has ended already.
+                return;
+            }
+        },
+        socket);
+
     /// <summary>Sees to it that so many bytes are buffered.</summary>
     /// <returns><see langword="false"/> at the end of the connection.</returns>
     private async ValueTask<bool> FillAsync(int count, CancellationToken cancellationToken)
@@ -162,7 +221,9 @@ internal sealed class ControlConnection(Socket socket) : IDisposable
             int received;
             try
             {
-                received = await socket.ReceiveAsync(_input.AsMemory(_end), SocketFlags.None, cancellationToken).ConfigureAwait(false);
+                received = blocks
+                    ? Receive(cancellationToken)
+                    : await socket.ReceiveAsync(_input.AsMemory(_end), SocketFlags.None, cancellationToken).ConfigureAwait(false);
             }
             catch (SocketException)
             {

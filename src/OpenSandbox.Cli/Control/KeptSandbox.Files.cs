@@ -67,7 +67,7 @@ internal sealed partial class KeptSandbox
     {
         await RequestAsync(Of(ControlOperation.Write, new ControlFile { Path = path, Mode = mode, User = user }), cancellationToken).ConfigureAwait(false);
         using var stopped = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-        Task<ControlFrame> answer = ExpectAsync(ControlFrameKind.Result, stopped.Token);
+        Task<ControlFrame> answer = Task.Run(() => ExpectAsync(ControlFrameKind.Result, stopped.Token), CancellationToken.None);
         try
         {
             byte[] buffer = new byte[ControlProtocol.MaxDataBytes];

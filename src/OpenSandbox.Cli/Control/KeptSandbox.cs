@@ -26,21 +26,26 @@ internal sealed partial class KeptSandbox : IDisposable
     internal string Id { get; }
 
     /// <summary>Connects to a kept sandbox.</summary>
+    /// <param name="directory">Where kept sandboxes are found.</param>
+    /// <param name="id">The sandbox.</param>
+    /// <param name="cancellationToken">Stops connecting.</param>
+    /// <param name="blocks">Whether threads wait in calls; see <see cref="ControlConnection"/>.</param>
     /// <exception cref="CliException">There is no such sandbox here, or its keeper does not answer.</exception>
-    internal static async Task<KeptSandbox> ConnectAsync(KeeperDirectory directory, string id, CancellationToken cancellationToken)
+    internal static async Task<KeptSandbox> ConnectAsync(KeeperDirectory directory, string id, CancellationToken cancellationToken, bool blocks = true)
     {
         if (!KeeperDirectory.IsId(id))
         {
             throw new CliException($"'{id}' is not a sandbox's id, such as sb-1a2b3c4d. See 'opensandbox ls'");
         }
 
-        return await TryConnectAsync(directory, id, cancellationToken).ConfigureAwait(false) ?? throw Missing(directory, id);
+        return await TryConnectAsync(directory, id, cancellationToken, blocks).ConfigureAwait(false) ?? throw Missing(directory, id);
     }
 
     /// <summary>Connects to a kept sandbox; what is left of one that is gone is removed.</summary>
     /// <returns><see langword="null"/> if there is no such sandbox any more.</returns>
     /// <exception cref="CliException">Its keeper does not answer, or is another version of this program.</exception>
-    internal static async Task<KeptSandbox?> TryConnectAsync(KeeperDirectory directory, string id, CancellationToken cancellationToken)
+    internal static async Task<KeptSandbox?> TryConnectAsync(
+        KeeperDirectory directory, string id, CancellationToken cancellationToken, bool blocks = true)
     {
         using var deadline = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         deadline.CancelAfter(s_answerLimit);
@@ -52,7 +57,11 @@ internal sealed partial class KeptSandbox : IDisposable
                 return null;
             }
 
-            socket = await directory.ConnectAsync(id, deadline.Token).ConfigureAwait(false);
+            socket = directory.Connect(id, s_answerLimit);
+        }
+        catch (SocketException late) when (late.SocketErrorCode is SocketError.TimedOut or SocketError.WouldBlock or SocketError.InProgress)
+        {
+            throw Silent(directory, id, late);
         }
         catch (SocketException refused) when (refused.NativeErrorCode == ConnectionRefused)
         {
@@ -69,7 +78,7 @@ internal sealed partial class KeptSandbox : IDisposable
             throw new CliException($"sandbox {id} cannot be reached: {failure.Message}", failure);
         }
 
-        var connection = new ControlConnection(socket);
+        var connection = new ControlConnection(socket, blocks);
         try
         {
             if (!PeerCredentials.IsTrusted(socket))
@@ -85,10 +94,7 @@ internal sealed partial class KeptSandbox : IDisposable
         catch (OperationCanceledException late) when (!cancellationToken.IsCancellationRequested)
         {
             connection.Dispose();
-            throw new CliException(
-                $"sandbox {id} cannot be reached: its keeper did not answer within {s_answerLimit.TotalSeconds:0} s. "
-                    + $"End both if it stays so: fuser -k {directory.SocketOf(id)}",
-                late);
+            throw Silent(directory, id, late);
         }
         catch
         {
@@ -175,6 +181,11 @@ internal sealed partial class KeptSandbox : IDisposable
             _ => frame,
         };
     }
+
+    private static CliException Silent(KeeperDirectory directory, string id, Exception late) => new(
+        $"sandbox {id} cannot be reached: its keeper did not answer within {s_answerLimit.TotalSeconds:0} s. "
+            + $"End both if it stays so: fuser -k {directory.SocketOf(id)}",
+        late);
 
     private static CliException Missing(KeeperDirectory directory, string id)
     {

@@ -106,7 +106,7 @@ internal sealed class PortForward : IAsyncDisposable
             using (socket)
             {
                 socket.NoDelay = true;
-                using KeptSandbox kept = await KeptSandbox.ConnectAsync(_keepers, _id, _ending.Token).ConfigureAwait(false);
+                using KeptSandbox kept = await KeptSandbox.ConnectAsync(_keepers, _id, _ending.Token, blocks: false).ConfigureAwait(false);
                 await kept.JoinAsync(_remote, socket, _ending.Token).ConfigureAwait(false);
             }
         }

@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Buffers.Binary;
 using System.Globalization;
 using System.Net.Sockets;
 using System.Text;
@@ -115,15 +116,20 @@ internal sealed class KeeperDirectory(string stateDirectory)
     }
 
     /// <summary>Connects to a sandbox's socket.</summary>
+    /// <param name="id">The sandbox.</param>
+    /// <param name="limit">How long it may take: it waits only for a keeper that has far too much to do.</param>
     /// <exception cref="SocketException">There is none, or nobody listens.</exception>
-    internal async Task<Socket> ConnectAsync(string id, CancellationToken cancellationToken)
+    internal Socket Connect(string id, TimeSpan limit)
     {
         var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         try
         {
             using (AddressOf(id + SocketEnding, out UnixDomainSocketEndPoint address))
             {
-                await socket.ConnectAsync(address, cancellationToken).ConfigureAwait(false);
+                // socket(7): it limits connecting as well. The runtime's own way to set it would start its machinery for asynchronous sockets.
+                SetSendTimeout(socket, limit);
+                socket.Connect(address);
+                SetSendTimeout(socket, TimeSpan.Zero);
             }
 
             return socket;
@@ -154,6 +160,17 @@ internal sealed class KeeperDirectory(string stateDirectory)
 
         address = new UnixDomainSocketEndPoint($"/proc/self/fd/{folder.DangerousGetHandle()}/{name}");
         return folder;
+    }
+
+    private static void SetSendTimeout(Socket socket, TimeSpan limit)
+    {
+        const int solSocket = 1, soSndTimeo = 21;
+
+        // struct timeval: seconds and microseconds, eight bytes each; both 0 mean none.
+        Span<byte> time = stackalloc byte[16];
+        time.Clear();
+        BinaryPrimitives.WriteInt64LittleEndian(time, (long)limit.TotalSeconds);
+        socket.SetRawSocketOption(solSocket, soSndTimeo, time);
     }
 
     /// <summary>A folder that others may write could have sockets that are not ours.</summary>
