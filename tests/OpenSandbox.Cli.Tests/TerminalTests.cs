@@ -57,7 +57,7 @@ public sealed class TerminalTests(Sandboxes sandboxes) : IAsyncLifetime
         await Tmux.WaitForAsync("resized to 30 100=");
 
         // Ctrl-C is for what runs there, not for the command line here.
-        await Tmux.TypeAsync("echo be''gun; sleep 1000; echo ended by $?=\n");
+        await Tmux.TypeAsync("sh -c 'echo be\"\"gun; exec sleep 1000'\n");
         await Tmux.WaitForAsync("begun");
         await Tmux.PressAsync("C-c");
         await Tmux.TypeAsync("\necho exit-co''de=$?=\n");
