@@ -299,6 +299,24 @@ public sealed class EgressConnectionTests
     }
 
     [Fact]
+    public async Task Policy_ChangedBetweenDecisionAndConnection_IsJudgedByTheNewOne()
+    {
+        using var listener = new Listener();
+        var clock = new ManualClock();
+        await using EgressGateway gateway = Gateways.Make(s_loopback, time: clock);
+        // The deadline of connecting starts when the decision has been made.
+        clock.TimerStarting = () => gateway.Policy = EgressPolicy.DenyAll;
+
+        EgressRefusedException refused = await Assert.ThrowsAsync<EgressRefusedException>(
+            async () => await gateway.ConnectAsync(listener.Address, Limits.Token));
+
+        Assert.Equal(EgressRefusalReason.GuardedAddress, refused.Reason);
+        using Socket remote = await listener.AcceptAsync();
+        await Assert.ThrowsAsync<SocketException>(async () => await remote.ReceiveAsync(new byte[1], SocketFlags.None, Limits.Token));
+        Assert.Equal((0, 0), (gateway.Statistics.ConnectionsOpened, gateway.Statistics.ConnectionsActive));
+    }
+
+    [Fact]
     public async Task Policy_ChangedAgainAndAgainWhileConnecting_NeverLeavesARefusedConnectionOpen()
     {
         using var listener = new Listener();
