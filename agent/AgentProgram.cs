@@ -48,6 +48,7 @@ internal static class AgentProgram
         var bulk = new BulkLoop(bulkPort, state, new CommandTable(cgroups));
         var control = new ControlLoop(controlPort, state, bulk, new Resumer(cgroups, mountThread), resumeThread);
         bulk.Files.StartFirstWorker();
+        MetadataService.Start(state, cgroups);
         KernelConsole.WriteLine("opensandbox-agent: ready");
         AgentThread.Start("control", () => control.Run(static () => false));
         bulk.Run(static () => false);
