@@ -63,6 +63,9 @@ public sealed record SandboxHostOptions
     /// <summary>In which a killed VM must be gone. Default: 10 s.</summary>
     public TimeSpan KillTimeout { get; init; } = TimeSpan.FromSeconds(10);
 
+    /// <summary>What the metadata service in the guests calls the place they run at, 1 to 128 characters. Default: <c>local</c>.</summary>
+    public string Region { get; init; } = "local";
+
     /// <summary>
     /// First uid that sandboxes run under; the one at slot n gets this plus n. Hosts on one machine share the range through
     /// <see cref="RuntimeDirectory"/>: those with different ones need different ranges. Default: 1,900,000,000, above what Debian gives to
@@ -98,6 +101,8 @@ public sealed record SandboxHostOptions
             ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(limit, TimeSpan.Zero);
         }
 
+        ArgumentException.ThrowIfNullOrWhiteSpace(Region);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(Region.Length, 128, nameof(Region));
         ArgumentNullException.ThrowIfNull(TimeProvider);
     }
 
