@@ -4,12 +4,12 @@ using OpenSandbox.Interop;
 namespace OpenSandbox.Agent;
 
 /// <summary>
-/// The metadata service: a small HTTP server on 127.0.0.1:8169, where the guest's firewall sends what goes to 169.254.169.254:80. Its
+/// The metadata service: a small HTTP server on 127.0.0.1:61003, where the guest's firewall sends what goes to 169.254.169.254:80. Its
 /// callers are the sandbox's own processes and not trusted: connections, their time and all sizes are bounded. One thread, one epoll.
 /// </summary>
 internal sealed class MetadataService
 {
-    private const ushort Port = 8169;
+    private const ushort Port = GuestNetwork.MetadataPort;
     private const int MaxConnections = 32;
     private const int Backlog = 64;
     private const int ConnectionMilliseconds = 10_000;
@@ -74,7 +74,7 @@ internal sealed class MetadataService
         {
             int errno = Marshal.GetLastPInvokeError();
             _ = Libc.Close(socket);
-            throw GuestException.System("listen on 127.0.0.1:8169", errno);
+            throw GuestException.System("listen on 127.0.0.1:61003", errno);
         }
 
         return socket;

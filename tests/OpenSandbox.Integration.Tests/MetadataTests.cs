@@ -5,10 +5,10 @@ namespace OpenSandbox.Integration.Tests;
 [Collection(HostFixture.Collection)]
 public sealed class MetadataTests(HostFixture fixture) : SandboxTest(fixture)
 {
-    private const string Service = "http://127.0.0.1:8169";
+    private const string Service = "http://169.254.169.254";
 
     // Sends bytes as they are and prints what comes back.
-    private const string Raw = "import socket,sys\ns=socket.create_connection(('127.0.0.1',8169),20)\ns.sendall(sys.stdin.buffer.read())\n"
+    private const string Raw = "import socket,sys\ns=socket.create_connection(('169.254.169.254',80),20)\ns.sendall(sys.stdin.buffer.read())\n"
         + "b=b''\nwhile True:\n  p=s.recv(65536)\n  if not p: break\n  b+=p\nsys.stdout.buffer.write(b)";
 
     protected override SandboxSpec Spec => new()
@@ -71,12 +71,12 @@ public sealed class MetadataTests(HostFixture fixture) : SandboxTest(fixture)
     public async Task Connections_HostileOnes_AreBoundedAndEnded()
     {
         // More silent connections than there may be, and one that sends without an end; then a request like any other.
-        const string hostile = "import socket,time\nc=[socket.create_connection(('127.0.0.1',8169)) for i in range(60)]\ns=c[0]\nn=0\ntry:\n"
+        const string hostile = "import socket,time\nc=[socket.create_connection(('169.254.169.254',80)) for i in range(60)]\ns=c[0]\nn=0\ntry:\n"
             + "  while n<1000000: n+=s.send(b'GET / HTTP/1.1\\r\\nX: '+b'x'*4000)\nexcept OSError: pass\nprint(n<1000000)";
         Assert.Equal("True\n", (await Sandbox.ExecAsync(["python3", "-c", hostile], cancellationToken: ExecTests.Deadline(60))).StandardOutput);
 
-        SandboxProcess holder = await Sandbox.StartProcessAsync(
-            ["python3", "-c", "import socket,sys\nc=[socket.create_connection(('127.0.0.1',8169)) for i in range(60)]\nprint('open',flush=True)\nsys.stdin.read()"],
+        SandboxProcess holder = await Sandbox.StartAsync(
+            ["python3", "-c", "import socket,sys\nc=[socket.create_connection(('169.254.169.254',80)) for i in range(60)]\nprint('open',flush=True)\nsys.stdin.read()"],
             cancellationToken: ExecTests.Deadline());
         await using (holder)
         {

@@ -314,6 +314,20 @@ public sealed class NetworkTests(HostFixture fixture)
         Assert.Equal("reset", await ReadLineAsync(server));
     }
 
+    [SkippableFact]
+    public async Task MetadataScale_WhereTheSandboxMay_IsCarriedOut()
+    {
+        await using Sandbox sandbox = await fixture.HostWithImage.CreateAsync(new SandboxSpec { MaxGuestScaleMib = 2_048 });
+        string[] curl = ["curl", "-sS", "-w", "%{http_code}", "--max-time", "120", "-X", "POST", "http://169.254.169.254/v1/scale", "-d"];
+
+        ExecResult grown = await sandbox.ExecAsync([.. curl, "{\"memoryMB\":1024}"]).WaitAsync(s_limit);
+        ExecResult tooMuch = await sandbox.ExecAsync([.. curl, "{\"memoryMB\":4096}"]).WaitAsync(s_limit);
+
+        Assert.Equal("{\"ok\":true,\"memoryMB\":1024,\"cpuPercent\":100}200", grown.StandardOutput);
+        Assert.Equal(1_024, sandbox.Limits.MemoryMib);
+        Assert.EndsWith("400", tooMuch.StandardOutput, StringComparison.Ordinal);
+    }
+
     private static async Task SendAsync(SandboxPortStream connection, byte[] bytes)
     {
         await connection.WriteAsync(bytes);
