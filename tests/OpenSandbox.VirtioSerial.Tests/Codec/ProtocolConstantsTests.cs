@@ -58,35 +58,52 @@ public sealed class ProtocolConstantsTests
     public void Operations_ComparedWithTheirCopy_AreUnchanged()
     {
         Same(
-            "resume exec write read stat list mkdir remove sink source",
+            "resume exec write read stat list mkdir remove search move copy attributes replace write_many read_many stat_many watch limits sink source",
             string.Join(
                 ' ',
                 Operations.Resume, Operations.Exec, Operations.Write, Operations.Read, Operations.Stat, Operations.List,
-                Operations.MakeDirectory, Operations.Remove, Operations.Sink, Operations.Source));
+                Operations.MakeDirectory, Operations.Remove, Operations.Search, Operations.Move, Operations.Copy, Operations.Attributes,
+                Operations.Replace, Operations.WriteMany, Operations.ReadMany, Operations.StatMany, Operations.Watch, Operations.Limits,
+                Operations.Sink, Operations.Source));
         Same(
             "invalid_request not_resumed system spawn_failed unknown_user limit_reached cancelled internal",
             string.Join(
                 ' ',
                 AgentErrorCodes.InvalidRequest, AgentErrorCodes.NotResumed, AgentErrorCodes.System, AgentErrorCodes.SpawnFailed,
                 AgentErrorCodes.UnknownUser, AgentErrorCodes.LimitReached, AgentErrorCodes.Cancelled, AgentErrorCodes.Internal));
-        Same(10, typeof(Operations).GetFields().Length);
+        Same(20, typeof(Operations).GetFields().Length);
         Same(8, typeof(AgentErrorCodes).GetFields().Length);
     }
 
     /// <summary>Name and type of each JSON field; a star marks those that must be there.</summary>
     [Theory]
-    [InlineData(typeof(OpenRequest), "exec:ExecRequest file:FileRequest length:Int64? op:String* resume:ResumeRequest")]
+    [InlineData(typeof(OpenRequest), "attributes:AttributesRequest exec:ExecRequest file:FileRequest length:Int64? limits:LimitsRequest many:PathsRequest move:MoveRequest op:String* replace:ReplaceRequest resume:ResumeRequest search:SearchRequest watch:WatchRequest")]
     [InlineData(typeof(ExecRequest), "argv:String[]* environment:Dictionary standardInput:Boolean timeoutMilliseconds:Int64? user:String workingDirectory:String")]
-    [InlineData(typeof(FileRequest), "depth:Int32? ignoreMissing:Boolean length:Int64? mode:Int32? offset:Int64? path:String* recursive:Boolean user:String")]
-    [InlineData(typeof(ResumeRequest), "entropySeed:Byte[]* environment:Dictionary hostname:String* limits:GuestLimits pluggedMemoryBytes:Int64? rootDevice:String wallClockNanoseconds:Int64* workspaceDevice:String")]
+    [InlineData(typeof(FileRequest), "depth:Int32? group:String ignoreMissing:Boolean length:Int64? mode:Int32? offset:Int64? path:String* recursive:Boolean user:String")]
+    [InlineData(typeof(ResumeRequest), "description:SandboxDescription entropySeed:Byte[]* environment:Dictionary hostname:String* limits:GuestLimits pluggedMemoryBytes:Int64? rootDevice:String wallClockNanoseconds:Int64* workspaceDevice:String")]
     [InlineData(typeof(GuestLimits), "cpuMaxPercent:Int32? memoryMaxBytes:Int64? pidsMax:Int32?")]
     [InlineData(typeof(ResumeResult), "memoryBytes:Int64 mountMicroseconds:Int64 totalMicroseconds:Int64 vcpuCount:Int32")]
     [InlineData(typeof(StartedReply), "file:FileEntry pid:Int32?")]
     [InlineData(typeof(ExecResultMessage), "cpuMicroseconds:Int64? exitCode:Int32? outOfMemory:Boolean outputCut:Boolean signal:Int32? timedOut:Boolean wallMicroseconds:Int64")]
     [InlineData(typeof(SignalRequest), "signal:Int32* wholeCgroup:Boolean")]
-    [InlineData(typeof(FileEntry), "gid:UInt32 linkTarget:String mode:Int32 modifiedNanoseconds:Int64 path:String* size:Int64 type:String* uid:UInt32")]
-    [InlineData(typeof(FileResult), "bytes:Int64 file:FileEntry fileMicroseconds:Int64")]
-    [InlineData(typeof(ListResult), "count:Int32 unreadable:Int32")]
+    [InlineData(typeof(FileEntry), "details:FileDetails gid:UInt32 linkTarget:String mode:Int32 modifiedNanoseconds:Int64 path:String* size:Int64 type:String* uid:UInt32")]
+    [InlineData(typeof(FileResult), "bytes:Int64 count:Int32? file:FileEntry fileMicroseconds:Int64")]
+    [InlineData(typeof(ListResult), "count:Int32 truncated:Boolean unreadable:Int32")]
+    [InlineData(typeof(FileDetails), "accessedNanoseconds:Int64 changedNanoseconds:Int64 createdNanoseconds:Int64? group:String user:String")]
+    [InlineData(typeof(SearchRequest), "allKinds:Boolean depth:Int32? maxCount:Int32? path:String* pattern:String* skipHidden:Boolean")]
+    [InlineData(typeof(MoveRequest), "from:String* overwrite:Boolean parents:Boolean to:String*")]
+    [InlineData(typeof(AttributesRequest), "followLink:Boolean group:String mode:Int32? path:String* recursive:Boolean user:String")]
+    [InlineData(typeof(ReplaceRequest), "files:ReplaceItem[]* maxFileBytes:Int64?")]
+    [InlineData(typeof(ReplaceItem), "new:Byte[]* old:Byte[]* path:String*")]
+    [InlineData(typeof(PathsRequest), "maxFileBytes:Int64? paths:String[]*")]
+    [InlineData(typeof(WatchRequest), "maxWatches:Int32? path:String* recursive:Boolean")]
+    [InlineData(typeof(WatchEvent), "cookie:UInt32 directory:Boolean kind:String* path:String")]
+    [InlineData(typeof(ItemHead), "file:FileRequest*")]
+    [InlineData(typeof(ItemReply), "count:Int32 error:ItemError file:FileEntry path:String*")]
+    [InlineData(typeof(ItemError), "code:String* errno:Int32 message:String*")]
+    [InlineData(typeof(LimitsRequest), "limits:GuestLimits pluggedMemoryBytes:Int64? refuseMemoryInUse:Boolean removedMemoryBytes:Int64? stallMilliseconds:Int32?")]
+    [InlineData(typeof(LimitsResult), "cpuMaxPercent:Int32? done:Boolean memoryBytes:Int64 memoryInUseBytes:Int64 memoryMaxBytes:Int64? pidsMax:Int32? pluggedMemoryBytes:Int64 shortfallBytes:Int64")]
+    [InlineData(typeof(SandboxDescription), "metadata:Dictionary sandboxId:String*")]
     [InlineData(typeof(AgentError), "code:String* errno:Int32 message:String*")]
     [InlineData(typeof(AgentHello), "agentVersion:String generation:Int32* kernelRelease:String resumed:Boolean")]
     [InlineData(typeof(HostWelcome), "generation:Int32*")]
