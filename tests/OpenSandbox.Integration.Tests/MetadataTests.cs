@@ -72,7 +72,7 @@ public sealed class MetadataTests(HostFixture fixture) : SandboxTest(fixture)
     {
         // More silent connections than there may be, and one that sends without an end; then a request like any other.
         const string hostile = "import socket,time\nc=[socket.create_connection(('169.254.169.254',80)) for i in range(60)]\ns=c[0]\nn=0\ntry:\n"
-            + "  while n<1000000: n+=s.send(b'GET / HTTP/1.1\\r\\nX: '+b'x'*4000)\nexcept OSError: pass\nprint(n<1000000)";
+            + "  while n<64000000: n+=s.send(b'GET / HTTP/1.1\\r\\nX: '+b'x'*4000)\nexcept OSError: pass\nprint(n<64000000)";
         Assert.Equal("True\n", (await Sandbox.ExecAsync(["python3", "-c", hostile], cancellationToken: ExecTests.Deadline(60))).StandardOutput);
 
         SandboxProcess holder = await Sandbox.StartAsync(
