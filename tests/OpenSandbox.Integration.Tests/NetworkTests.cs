@@ -139,6 +139,43 @@ public sealed class NetworkTests(HostFixture fixture)
         Assert.Equal("fine\n", result.StandardOutput);
     }
 
+    [SkippableTheory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Connections_ThatNobodyReads_TakeBoundedMemory(bool serverSends)
+    {
+        const int connections = 64;
+        const long bound = connections * (256L + 64 + 64) * 1024; // a window, a buffer, and room for what else there is
+        await using var server = serverSends ? new LoopbackServer(LoopbackServer.FloodOrEchoAsync) : LoopbackServer.ThatReadsNothing();
+        await using Sandbox sandbox = await fixture.HostWithImage.CreateAsync(Allowing($"127.0.0.1:{server.Port}"));
+        long before = GC.GetTotalMemory(forceFullCollection: true);
+
+        await using SandboxProcess program = await StartServerAsync(sandbox, $$"""
+            import socket
+            all = []
+            for i in range({{connections}}):
+                s = socket.create_connection(("192.0.0.1", {{server.Port}}), 30)
+                s.sendall(b"F")
+                s.setblocking(False)
+                all.append(s)
+            full = 0
+            while full < 20:   # until nothing has been taken for a while
+                moved = 0
+                for s in all:
+                    try:
+                        if not {{(serverSends ? "True" : "False")}}: moved += s.send(b"x" * 65536)
+                    except BlockingIOError: pass
+                full = 0 if moved else full + 1
+            print("up", flush=True)
+            import sys; sys.stdin.read()
+            """);
+
+        long grown = GC.GetTotalMemory(forceFullCollection: true) - before;
+        Assert.True(grown < bound, $"{connections} connections took {grown} bytes");
+        Assert.Equal(connections, sandbox.Network.Statistics.ConnectionsActive);
+        Assert.Equal("alive\n", (await sandbox.ExecAsync(["echo", "alive"]).WaitAsync(s_limit)).StandardOutput);
+    }
+
     [SkippableFact]
     public async Task Connection_ClosedByServerWithReset_IsResetInGuest()
     {
