@@ -20,6 +20,6 @@ public sealed partial class GuideTests
     private static string Normalize(string code) =>
         string.Join('\n', code.Split('\n').Select(static line => line.Trim()).Where(static line => line.Length > 0));
 
-    [GeneratedRegex("```csharp\n(?<code>.*?)\n```", RegexOptions.ExplicitCapture | RegexOptions.Singleline)]
+    [GeneratedRegex("```csharp\n(?<code>.*?)\n```", RegexOptions.ExplicitCapture | RegexOptions.Singleline | RegexOptions.NonBacktracking)]
     private static partial Regex Example();
 }
