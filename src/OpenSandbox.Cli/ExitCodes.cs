@@ -12,6 +12,9 @@ internal static class ExitCodes
     /// <summary><c>doctor</c>: something that is needed is missing.</summary>
     internal const int NotReady = 1;
 
+    /// <summary><c>cp</c>: something was left out.</summary>
+    internal const int Incomplete = 1;
+
     /// <summary>The command line itself is wrong; nothing was started.</summary>
     internal const int Usage = 2;
 

@@ -130,6 +130,19 @@ public sealed class ParsingTests
     public void Run_Command_IsEverythingFromTheFirstThatIsNoOption(string[] arguments, string[] command) =>
         Assert.Equal(command, Read(arguments).Command);
 
+    [Theory]
+    [InlineData("exec", "-it", "sb-1a2b3c4d", "--", "ls", "-la")]
+    [InlineData("exec", "-it", "sb-1a2b3c4d", "ls", "-la")]
+    [InlineData("exec", "sb-1a2b3c4d", "-ti", "--", "ls", "-la")]
+    public void Exec_FlagsInOne_AreAllOfThemAndTheCommandsAreItsOwn(params string[] arguments)
+    {
+        using var signals = new TerminationSignals();
+        ParseResult parsed = CommandLine.Parse(arguments, new CommandContext(signals, new ErrorWriter(static _ => { }, debug: false)));
+        Assert.Empty(parsed.Errors);
+        Assert.True(parsed.GetValue<bool>("--interactive") && parsed.GetValue<bool>("--tty"));
+        Assert.Equal(("sb-1a2b3c4d", "ls -la"), (parsed.GetValue<string>("SANDBOX"), string.Join(' ', parsed.GetValue<string[]>("COMMAND")!)));
+    }
+
     [Fact]
     public void Run_OptionsAfterTheCommand_AreNotItsOwn() => Assert.False(Read("run", "ls", "--json").Json);
 

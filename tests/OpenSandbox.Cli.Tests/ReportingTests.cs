@@ -52,13 +52,16 @@ public sealed class ReportingTests
         Assert.Equal(expected, CommandRun.CodeOf(new SandboxProcessExit(code, signal, timedOut, false, false, TimeSpan.Zero, null)));
 
     [Theory]
-    [InlineData(SandboxErrorCode.NotFound, 2, 127)]
-    [InlineData(SandboxErrorCode.PermissionDenied, 13, 126)]
-    [InlineData(SandboxErrorCode.OperationFailed, 8, 126)]
-    [InlineData(SandboxErrorCode.InvalidRequest, 0, 125)]
-    [InlineData(SandboxErrorCode.LimitReached, 11, 125)]
-    public void ExitCode_OfACommandThatDidNotStart_TellsWhy(SandboxErrorCode code, int errno, int expected) =>
-        Assert.Equal(expected, CommandRun.CodeOfStart(code, errno));
+    [InlineData(SandboxErrorCode.NotFound, 2, ProcessStartStep.Program, 127)]
+    [InlineData(SandboxErrorCode.PermissionDenied, 13, ProcessStartStep.Program, 126)]
+    [InlineData(SandboxErrorCode.OperationFailed, 8, ProcessStartStep.Program, 126)]
+    [InlineData(SandboxErrorCode.NotFound, 2, ProcessStartStep.WorkingDirectory, 125)]
+    [InlineData(SandboxErrorCode.PermissionDenied, 13, ProcessStartStep.WorkingDirectory, 125)]
+    [InlineData(SandboxErrorCode.InvalidRequest, 0, ProcessStartStep.User, 125)]
+    [InlineData(SandboxErrorCode.LimitReached, 11, ProcessStartStep.Fork, 125)]
+    [InlineData(SandboxErrorCode.NotFound, 2, null, 125)]
+    public void ExitCode_OfACommandThatDidNotStart_TellsWhy(SandboxErrorCode code, int errno, ProcessStartStep? step, int expected) =>
+        Assert.Equal(expected, CommandRun.CodeOfStart(code, errno, step));
 
     [Fact]
     public void ExitCode_OfOurOwnFailures_SaysWhoIsToBlame()

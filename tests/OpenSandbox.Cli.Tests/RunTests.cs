@@ -156,6 +156,15 @@ public sealed class RunTests(Sandboxes sandboxes)
     }
 
     [SkippableFact]
+    public async Task Run_NoSuchDirectory_ExitsWith125AndNamesIt()
+    {
+        sandboxes.Require();
+        CliResult result = await CliProcess.RunAsync("run", "--cwd", "/no/such/folder", "--", "true");
+        Assert.Equal((125, ""), (result.ExitCode, result.Text));
+        Assert.Matches(@"\Aopensandbox: [^\n]*/no/such/folder[^\n]*\n\z", result.Error);
+    }
+
+    [SkippableFact]
     public async Task Run_NotExecutable_ExitsWith126()
     {
         sandboxes.Require();

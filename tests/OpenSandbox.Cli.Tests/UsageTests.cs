@@ -22,7 +22,21 @@ public sealed class UsageTests
     [InlineData("option --cwd: 'here' is not an absolute path", "run", "--cwd", "here", "ls")]
     [InlineData("option --env: '=1' has no name", "run", "-e", "=1", "ls")]
     [InlineData("option --env: OPENSANDBOX_NOT_SET is not set here", "run", "-e", "OPENSANDBOX_NOT_SET", "ls")]
-    [InlineData("Required argument missing", "run")]
+    [InlineData("a command to run is missing", "run")]
+    [InlineData("option --detach: it needs --keep", "run", "--detach", "ls")]
+    [InlineData("Required argument missing", "exec", "sb-1a2b3c4d")]
+    [InlineData("unknown option '-ix'", "exec", "-ix", "sb-1a2b3c4d", "ls")]
+    [InlineData("unknown option '-ie'", "exec", "-ie", "A=1", "sb-1a2b3c4d", "ls")]
+    [InlineData("option --no-stdin: it contradicts", "exec", "-n", "-t", "sb-1a2b3c4d", "ls")]
+    [InlineData("option --detach: a command in the background", "exec", "-d", "-i", "sb-1a2b3c4d", "ls")]
+    [InlineData("sandbox sb-1a2b3c4d is there already", "shell", "--memory", "1g", "sb-1a2b3c4d")]
+    [InlineData("one side of a copy", "cp", "a", "b")]
+    [InlineData("one side of a copy", "cp", "sb-1a2b3c4d:/a", "sb-1a2b3c4d:/b")]
+    [InlineData("'sb-1a2b3c4d:a': the path in a sandbox is absolute", "cp", "sb-1a2b3c4d:a", "b")]
+    [InlineData("option --since-offset: '-1' is not a number", "logs", "--since-offset", "-1", "sb-1a2b3c4d")]
+    [InlineData("a sandbox to end is missing", "rm")]
+    [InlineData("option --all: it leaves no others", "rm", "--all", "sb-1a2b3c4d")]
+    [InlineData("a keeper is started by", "keeper")]
     public async Task CommandLine_IsWrong_OneLineNamesItAndNothingIsStarted(string message, params string[] arguments)
     {
         CliResult result = await CliProcess.RunAsync(arguments);
@@ -39,7 +53,7 @@ public sealed class UsageTests
     {
         CliResult result = await CliProcess.RunAsync(arguments);
         Assert.Equal((0, ""), (result.ExitCode, result.Error));
-        Assert.All((string[])["run", "image", "doctor", "version"], verb => Assert.Contains($"  {verb}", result.Text, StringComparison.Ordinal));
+        Assert.All((string[])["run", "exec", "shell", "cp", "ls", "ps", "logs", "stats", "rm", "image", "doctor", "version"], verb => Assert.Contains($"  {verb}", result.Text, StringComparison.Ordinal));
     }
 
     [Fact]

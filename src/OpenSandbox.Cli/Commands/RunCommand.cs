@@ -1,74 +1,25 @@
 using System.CommandLine;
-using System.CommandLine.Parsing;
 using OpenSandbox.Cli.Parsing;
 using OpenSandbox.Cli.Reporting;
 using OpenSandbox.Cli.Running;
-using OpenSandbox.Vmm;
 
 namespace OpenSandbox.Cli.Commands;
 
 /// <summary><c>opensandbox run</c>.</summary>
 internal sealed class RunCommand : Command, ITakesCommand, IHasExamples
 {
-    private readonly Option<string[]> _environment = new("--env", "-e")
+    private readonly ProcessOptions _process = new("--timeout", "-t");
+
+    private readonly SandboxOptions _sandbox = new();
+
+    private readonly Option<bool> _keep = new("--keep")
     {
-        Description = "Environment variable of the command; NAME alone passes this shell's on",
-        HelpName = "NAME=VALUE",
-        Arity = ArgumentArity.OneOrMore,
-        DefaultValueFactory = static _ => [],
+        Description = "Keep the sandbox when the command has ended, until Ctrl-C or 'opensandbox rm'; COMMAND may be left out",
     };
 
-    private readonly Option<string?> _directory = new("--cwd", "-w")
+    private readonly Option<bool> _detach = new("--detach", "-d")
     {
-        Description = "Working directory, an absolute path (default: /workspace)",
-        HelpName = "DIR",
-    };
-
-    private readonly Option<string?> _user = new("--user", "-u")
-    {
-        Description = "User name in the sandbox, or UID[:GID] (default: sandbox)",
-        HelpName = "USER",
-    };
-
-    private readonly Option<int?> _memory = new("--memory", "-m")
-    {
-        Description = "Memory, such as 1024 (MiB), 512m or 2g; a multiple of 128 MiB (default: 512m)",
-        HelpName = "SIZE",
-        CustomParser = ParseMemory,
-    };
-
-    private readonly Option<TimeSpan?> _timeout = new("--timeout", "-t")
-    {
-        Description = "Kill the command after this time, such as 30 (seconds), 1.5s, 500ms or 5m; the exit code is then 124",
-        HelpName = "TIME",
-        CustomParser = ParseTimeout,
-    };
-
-    private readonly Option<string?> _image = new("--image")
-    {
-        Description = "Root file system, by name or digest; see 'opensandbox image ls' (default: default)",
-        HelpName = "NAME",
-    };
-
-    private readonly Option<int?> _pids = new("--pids-max")
-    {
-        Description = "Largest number of processes and threads, 8 to 65536 (default: 128)",
-        HelpName = "N",
-        CustomParser = ParsePids,
-    };
-
-    private readonly Option<AcceleratorChoice> _accelerator = new("--accelerator")
-    {
-        Description = "auto (KVM if a guest boots under it here, else TCG), kvm or tcg (default: auto)",
-        HelpName = "auto|kvm|tcg",
-        CustomParser = ParseAccelerator,
-    };
-
-    private readonly Option<IsolationLevel> _isolation = new("--isolation")
-    {
-        Description = "full (QEMU in a jail of its own; needs root) or none, only for code that you trust (default: full)",
-        HelpName = "full|none",
-        CustomParser = ParseIsolation,
+        Description = "With --keep: leave the sandbox to a process in the background; its id is the last line of standard output",
     };
 
     private readonly Option<bool> _json = new("--json") { Description = "Print one JSON object with exit code, output and timings" };
@@ -83,22 +34,17 @@ internal sealed class RunCommand : Command, ITakesCommand, IHasExamples
     private readonly Argument<string[]> _command = new("COMMAND")
     {
         Description = "Program and arguments, without a shell; options behind it are its own",
-        Arity = ArgumentArity.OneOrMore,
+        Arity = ArgumentArity.ZeroOrMore,
     };
 
     internal RunCommand(CommandContext context, Option<bool> verbose)
         : base("run", "Run a command in a new sandbox, and exit as it does")
     {
         _verbose = verbose;
-        Options.Add(_environment);
-        Options.Add(_directory);
-        Options.Add(_user);
-        Options.Add(_memory);
-        Options.Add(_timeout);
-        Options.Add(_image);
-        Options.Add(_pids);
-        Options.Add(_accelerator);
-        Options.Add(_isolation);
+        _process.AddTo(this);
+        _sandbox.AddTo(this);
+        Options.Add(_keep);
+        Options.Add(_detach);
         Options.Add(_json);
         Options.Add(_noInput);
         Arguments.Add(_command);
@@ -106,20 +52,28 @@ internal sealed class RunCommand : Command, ITakesCommand, IHasExamples
         {
             RunRequest request = Read(parsed);
             context.Errors.Debug |= request.Verbose;
-            return CommandRun.ExecuteAsync(request, context);
+            return request.Detach ? DetachedRun.ExecuteAsync(request, context) : CommandRun.ExecuteAsync(request, context);
         });
     }
 
     /// <inheritdoc/>
+    public string Synopsis => "[options] [--] COMMAND [ARG...]";
+
+    /// <inheritdoc/>
     public string Examples => """
-        Standard input, output and error are the command's, byte for byte. The sandbox is gone when the command ends. The first run on a
-        machine builds what is missing, which takes minutes; after that a sandbox starts in a fraction of a second.
+        Standard input, output and error are the command's, byte for byte. The sandbox is gone when the command ends, unless --keep is
+        given. The first run on a machine builds what is missing, which takes minutes; after that a sandbox starts in a fraction of a second.
+
+        With --keep the other verbs reach the sandbox by its id, which is told on standard error. It ends with this program: by Ctrl-C, or
+        'opensandbox rm'. With --keep --detach this program leaves it to a process in the background and exits as the command did. Nothing
+        is kept when the command could not be started.
 
         Examples:
           opensandbox run -- python3 -c 'print(6*7)'
           tar c . | opensandbox run --memory 1g --timeout 5m -- sh -c 'tar x && make test'
           opensandbox run --json --timeout 10s -- sh -c 'echo out; echo err >&2; exit 3'
           opensandbox run -e LANG=C.UTF-8 -u root -w / -- id
+          id=$(opensandbox run --keep --detach --memory 1g) && opensandbox exec $id -- uname -a && opensandbox rm $id
 
         Exit codes:
           the command's own; 128+N if signal N ended it
@@ -137,100 +91,23 @@ internal sealed class RunCommand : Command, ITakesCommand, IHasExamples
     /// <exception cref="UsageException">It makes no sense.</exception>
     internal RunRequest Read(ParseResult parsed)
     {
-        string? directory = parsed.GetValue(_directory);
-        if (directory is not null && !directory.StartsWith('/'))
+        var request = new RunRequest
         {
-            throw new UsageException($"option --cwd: '{directory}' is not an absolute path");
-        }
-
-        var spec = new SandboxSpec { MemoryMib = parsed.GetValue(_memory) };
-        if (parsed.GetValue(_image) is string image)
-        {
-            spec = spec with { Image = image };
-        }
-
-        return new RunRequest
-        {
-            Host = new SandboxHostOptions
-            {
-                Accelerator = parsed.GetValue(_accelerator),
-                Isolation = parsed.GetValue(_isolation),
-            },
-            Spec = parsed.GetValue(_pids) is int pids ? spec with { PidsMax = pids } : spec,
-            Exec = new ExecOptions
-            {
-                EnvironmentVariables = EnvironmentAssignments.Parse(parsed.GetValue(_environment) ?? [], Environment.GetEnvironmentVariable),
-                WorkingDirectory = directory,
-                User = parsed.GetValue(_user),
-                Timeout = parsed.GetValue(_timeout),
-            },
+            Host = _sandbox.ReadHost(parsed),
+            Spec = _sandbox.ReadSpec(parsed),
+            Exec = _process.Read(parsed),
             Command = parsed.GetValue(_command) ?? [],
             PassInput = !parsed.GetValue(_noInput),
+            Keep = parsed.GetValue(_keep),
+            Detach = parsed.GetValue(_detach),
             Json = parsed.GetValue(_json),
             Verbose = parsed.GetValue(_verbose),
         };
-    }
-
-    private static int? ParseMemory(ArgumentResult result)
-    {
-        if (MemorySize.TryParse(result.Tokens[0].Value, new SandboxHostOptions().MaxMemoryMib, out int mib, out string problem))
+        if (request.Detach && !request.Keep)
         {
-            return mib;
+            throw new UsageException("option --detach: it needs --keep, as a sandbox otherwise ends with its command");
         }
 
-        result.AddError($"option --memory: {problem}");
-        return null;
-    }
-
-    private static TimeSpan? ParseTimeout(ArgumentResult result)
-    {
-        if (Duration.TryParse(result.Tokens[0].Value, out TimeSpan duration, out string problem))
-        {
-            return duration;
-        }
-
-        result.AddError($"option --timeout: {problem}");
-        return null;
-    }
-
-    private static int? ParsePids(ArgumentResult result)
-    {
-        const int least = 8, most = 65_536;
-        string text = result.Tokens[0].Value;
-        if (int.TryParse(text, System.Globalization.NumberStyles.None, System.Globalization.CultureInfo.InvariantCulture, out int pids)
-            && pids is >= least and <= most)
-        {
-            return pids;
-        }
-
-        result.AddError($"option --pids-max: '{text}' is not a number from {least} to {most}");
-        return null;
-    }
-
-    private static AcceleratorChoice ParseAccelerator(ArgumentResult result)
-    {
-        string text = result.Tokens[0].Value;
-        switch (text)
-        {
-            case "auto": return AcceleratorChoice.Auto;
-            case "kvm": return AcceleratorChoice.Kvm;
-            case "tcg": return AcceleratorChoice.Tcg;
-            default:
-                result.AddError($"option --accelerator: '{text}' is none of auto, kvm, tcg");
-                return default;
-        }
-    }
-
-    private static IsolationLevel ParseIsolation(ArgumentResult result)
-    {
-        string text = result.Tokens[0].Value;
-        switch (text)
-        {
-            case "full": return IsolationLevel.Full;
-            case "none": return IsolationLevel.None;
-            default:
-                result.AddError($"option --isolation: '{text}' is none of full, none");
-                return default;
-        }
+        return request.Command.Count > 0 || request.Keep ? request : throw new UsageException($"a command to run is missing. See 'opensandbox {Name} --help'");
     }
 }

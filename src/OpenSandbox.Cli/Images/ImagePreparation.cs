@@ -31,6 +31,18 @@ internal sealed class ImagePreparation
         _recipes = ImageRecipe.FolderOf(root);
     }
 
+    /// <summary>Sees to it that a sandbox with an image can be made.</summary>
+    /// <exception cref="CliException">There is no such image and no recipe, or the build failed.</exception>
+    internal static async Task EnsureAllAsync(SandboxHost host, string? image, Steps steps, CancellationToken cancellationToken)
+    {
+        if (image is not null)
+        {
+            var preparation = new ImagePreparation(host.Options, host.Images, steps);
+            await preparation.EnsureAsync(image, cancellationToken).ConfigureAwait(false);
+            await preparation.EnsureWorkspaceAsync(cancellationToken).ConfigureAwait(false);
+        }
+    }
+
     /// <summary>Builds an image if it is not in the store but has a recipe. One that is there is used as it is.</summary>
     /// <exception cref="CliException">There is no such image and no recipe, or the build failed.</exception>
     internal async Task EnsureAsync(string nameOrDigest, CancellationToken cancellationToken)

@@ -19,6 +19,7 @@ internal static class ArgumentLine
     {
         Command command = root;
         string path = root.Name;
+        int arguments = 0;
         for (int i = 0; i < args.Length; i++)
         {
             string token = args[i];
@@ -30,6 +31,12 @@ internal static class ArgumentLine
             // A single hyphen stands for standard input with many programs: an argument like any other.
             if (token.Length > 1 && token[0] == '-')
             {
+                if (FlagsOf(command, root, token) is string[] flags)
+                {
+                    args = [.. args[..i], .. flags, .. args[(i + 1)..]];
+                    token = args[i];
+                }
+
                 int assignment = token.IndexOf('=', StringComparison.Ordinal);
                 Option option = Find(command, root, assignment < 0 ? token : token[..assignment])
                     ?? throw new UsageException($"unknown option '{token}'. See '{path} --help'");
@@ -43,7 +50,7 @@ internal static class ArgumentLine
                 command = verb;
                 path = $"{path} {verb.Name}";
             }
-            else if (command is ITakesCommand)
+            else if (command is ITakesCommand { ArgumentsBefore: int before } && arguments++ == before)
             {
                 return [.. args[..i], EndOfOptions, .. args[i..]];
             }
@@ -54,6 +61,18 @@ internal static class ArgumentLine
         }
 
         return args;
+    }
+
+    /// <summary><c>-it</c> as <c>-i -t</c>, where all are flags: what takes a value is always written by itself.</summary>
+    private static string[]? FlagsOf(Command command, RootCommand root, string token)
+    {
+        if (token.Length < 3 || token[1] == '-' || token.Contains('=', StringComparison.Ordinal) || Find(command, root, token) is not null)
+        {
+            return null;
+        }
+
+        string[] flags = [.. token[1..].Select(static letter => $"-{letter}")];
+        return Array.TrueForAll(flags, flag => Find(command, root, flag) is Option { ValueType: Type type } && type == typeof(bool)) ? flags : null;
     }
 
     private static Option? Find(Command command, RootCommand root, string name)

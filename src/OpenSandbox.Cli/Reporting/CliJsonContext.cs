@@ -1,6 +1,7 @@
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using OpenSandbox.Cli.Control;
 using OpenSandbox.Cli.Running;
 
 namespace OpenSandbox.Cli.Reporting;
@@ -14,6 +15,9 @@ namespace OpenSandbox.Cli.Reporting;
 [JsonSerializable(typeof(RunReport))]
 [JsonSerializable(typeof(ImageRow[]))]
 [JsonSerializable(typeof(DoctorReport))]
+[JsonSerializable(typeof(KeptSandboxInfo[]))]
+[JsonSerializable(typeof(ProcessRow[]))]
+[JsonSerializable(typeof(UsageRow))]
 internal sealed partial class CliJsonContext : JsonSerializerContext
 {
     /// <summary>The same, leaving characters beyond ASCII as they are: this is for terminals and programs, never for web pages.</summary>

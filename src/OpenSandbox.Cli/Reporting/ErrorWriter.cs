@@ -1,4 +1,5 @@
 using System.Text;
+using OpenSandbox.Cli.Control;
 using OpenSandbox.Cli.Running;
 using OpenSandbox.Vmm;
 
@@ -26,6 +27,9 @@ internal sealed class ErrorWriter
     /// <summary>Writes one line.</summary>
     internal void Line(string message) => Write(Prefix + OneLine(message) + "\n");
 
+    /// <summary>Writes lines that another process of this program has made, as they are, apart from control characters.</summary>
+    internal void Relay(string text) => Write(string.Concat(text.TrimEnd().Split('\n').Select(static line => $"{OneLine(line)}\n")));
+
     /// <summary>Writes several lines as they are, apart from control characters.</summary>
     internal void Block(string text) => Write(string.Concat(text.TrimEnd().Split('\n').Select(static line => $"  {OneLine(line)}\n")));
 
@@ -36,7 +40,7 @@ internal sealed class ErrorWriter
         string first = message.Split('\n', 2)[0].TrimEnd();
         bool more = first.Length < message.TrimEnd().Length;
         Line(more && !Debug ? $"{first} (-v shows more)" : first);
-        if (failure is CliException { Detail: { Length: > 0 } detail })
+        if (((failure as CliException)?.Detail ?? (failure as KeptSandboxException)?.Failure.Detail) is { Length: > 0 } detail)
         {
             Block(detail);
         }
@@ -50,7 +54,7 @@ internal sealed class ErrorWriter
     /// <summary>What a failure is called towards people.</summary>
     internal static string Describe(Exception failure) => failure switch
     {
-        SandboxException or CliException or UsageException => failure.Message,
+        SandboxException or CliException or UsageException or KeptSandboxException => failure.Message,
 
         // The parameter's name is the library's, not the user's.
         ArgumentException { ParamName: not null } wrong => wrong.Message.Replace($" (Parameter '{wrong.ParamName}')", "", StringComparison.Ordinal),

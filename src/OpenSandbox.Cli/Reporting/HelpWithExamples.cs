@@ -30,9 +30,15 @@ internal sealed class HelpWithExamples(HelpAction help) : SynchronousCommandLine
         Command verb = parseResult.CommandResult.Command;
 
         // The library puts options last everywhere; behind a command to run they would be the command's.
-        output.Write(verb is ITakesCommand
-            ? text.ToString().Replace($"{verb.Name} <COMMAND>... [options]", $"{verb.Name} [options] [--] COMMAND [ARG...]", StringComparison.Ordinal)
-            : text.ToString());
+        string written = text.ToString();
+        if (verb is ITakesCommand { Synopsis: string synopsis })
+        {
+            int name = written.IndexOf($" {verb.Name} ", written.IndexOf("Usage:", StringComparison.Ordinal), StringComparison.Ordinal);
+            int end = written.IndexOf('\n', name);
+            written = $"{written[..name]} {verb.Name} {synopsis}{written[end..]}";
+        }
+
+        output.Write(written);
         if (verb is IHasExamples { Examples: string examples })
         {
             output.WriteLine(examples.TrimEnd());

@@ -1,4 +1,6 @@
+using OpenSandbox.Cli.Control;
 using OpenSandbox.Cli.Images;
+using OpenSandbox.Cli.Keeping;
 using OpenSandbox.Cli.Reporting;
 using OpenSandbox.Vmm;
 
@@ -17,22 +19,9 @@ internal static class CommandRun
     internal static async Task<int> ExecuteAsync(RunRequest request, CommandContext context)
     {
         OutputSink sink = request.Json ? new CapturingSink() : new PassThroughSink();
-        var times = new RunTimings();
         try
         {
-            SandboxProcessExit exit = await RunAsync(request, sink, times, context).ConfigureAwait(false);
-            if (exit.OutOfMemory)
-            {
-                context.Errors.Line("the command ran out of memory. Give it more with --memory");
-            }
-
-            int code = CodeOf(exit);
-            if (sink is CapturingSink captured)
-            {
-                StandardStreams.Write(StandardStreams.Output, RunReport.Write(exit, code, captured, times));
-            }
-
-            return code;
+            return await RunAsync(request, sink, new RunTimings(), context).ConfigureAwait(false);
         }
         catch (BrokenPipeException)
         {
@@ -57,19 +46,22 @@ internal static class CommandRun
     /// <summary>The exit code for a command that has not run, or not to its end.</summary>
     internal static int CodeOf(Exception failure) => failure switch
     {
-        SandboxOperationException operation => CodeOfStart(operation.Code, operation.Errno),
+        SandboxOperationException operation => CodeOfStart(operation.Code, operation.Errno, operation.FailedStep),
+        KeptSandboxException { Code: SandboxErrorCode code } kept => CodeOfStart(code, kept.Failure.Errno, kept.Step),
         _ => CommandLine.CodeOf(failure),
     };
 
     /// <summary>The exit code for a command that could not be started in a sandbox that is fine.</summary>
-    internal static int CodeOfStart(SandboxErrorCode code, int errno) => code switch
+    internal static int CodeOfStart(SandboxErrorCode code, int errno, ProcessStartStep? step) => code switch
     {
+        // A working directory that is missing is not a program that is.
+        _ when step is not ProcessStartStep.Program => ExitCodes.Failed,
         SandboxErrorCode.NotFound => ExitCodes.CommandNotFound,
         SandboxErrorCode.PermissionDenied => ExitCodes.CannotExecute,
         _ => errno is ENoExec or EPerm or EAcces ? ExitCodes.CannotExecute : ExitCodes.Failed,
     };
 
-    private static async Task<SandboxProcessExit> RunAsync(RunRequest request, OutputSink sink, RunTimings times, CommandContext context)
+    private static async Task<int> RunAsync(RunRequest request, OutputSink sink, RunTimings times, CommandContext context)
     {
         CancellationToken ending = context.Signals.Token;
         var steps = new Steps(context.Errors);
@@ -80,24 +72,54 @@ internal static class CommandRun
             await using (host.ConfigureAwait(false))
             {
                 times.HostReady();
-                var images = new ImagePreparation(host.Options, host.Images, steps);
-                if (request.Spec.Image is string image)
-                {
-                    await images.EnsureAsync(image, ending).ConfigureAwait(false);
-                    await images.EnsureWorkspaceAsync(ending).ConfigureAwait(false);
-                }
-
+                await ImagePreparation.EnsureAllAsync(host, request.Spec.Image, steps, ending).ConfigureAwait(false);
                 times.ImagesReady();
                 await steps.DisposeAsync().ConfigureAwait(false);
                 Sandbox sandbox = await host.CreateAsync(request.Spec, ending).ConfigureAwait(false);
                 await using (sandbox.ConfigureAwait(false))
                 {
                     times.SandboxReady();
-                    SandboxProcessExit exit = await GuestCommand.RunAsync(sandbox, request, sink, context.Errors, ending).ConfigureAwait(false);
-                    times.CommandEnded();
-                    return exit;
+                    return request.Keep
+                        ? await KeepAsync(sandbox, host.Options, request, sink, times, context).ConfigureAwait(false)
+                        : await RunAsync(sandbox, request, sink, times, context).ConfigureAwait(false);
                 }
             }
+        }
+    }
+
+    private static async Task<int> RunAsync(Sandbox sandbox, RunRequest request, OutputSink sink, RunTimings times, CommandContext context)
+    {
+        SandboxProcessExit exit = await GuestCommand.RunAsync(sandbox, request, sink, context.Errors, context.Signals.Token).ConfigureAwait(false);
+        times.CommandEnded();
+        if (exit.OutOfMemory)
+        {
+            context.Errors.Line("the command ran out of memory. Give it more with --memory");
+        }
+
+        int code = CodeOf(exit);
+        if (sink is CapturingSink captured)
+        {
+            StandardStreams.Write(StandardStreams.Output, RunReport.Write(exit, code, captured, times, request.Keep ? sandbox.Id : null));
+        }
+
+        return code;
+    }
+
+    /// <summary>Runs the command, if there is one, and keeps the sandbox until it is ended from elsewhere, or by a signal.</summary>
+    private static async Task<int> KeepAsync(
+        Sandbox sandbox, SandboxHostOptions options, RunRequest request, OutputSink sink, RunTimings times, CommandContext context)
+    {
+        ControlServer server = ControlServer.Start(sandbox, options, detached: false, context.Errors.Line);
+        await using (server.ConfigureAwait(false))
+        {
+            context.Errors.Line($"sandbox {sandbox.Id} is kept until Ctrl-C, or 'opensandbox rm {sandbox.Id}'");
+            int code = request.Command.Count > 0
+                ? await RunAsync(sandbox, request, sink, times, context).ConfigureAwait(false)
+                : ExitCodes.Success;
+
+            // Being told to end is how this goes well.
+            SandboxExit exit = await Keeper.WaitForEndAsync(sandbox, context.Errors.Line, context.Signals.Token).ConfigureAwait(false);
+            return exit.Reason == SandboxExitReason.Destroyed ? code : ExitCodes.Failed;
         }
     }
 }

@@ -41,11 +41,14 @@ internal sealed record RunReport
     /// <summary>How long it took.</summary>
     public RunReportTimings? Timings { get; init; }
 
+    /// <summary>The sandbox, where it is kept.</summary>
+    public string? SandboxId { get; init; }
+
     /// <summary>Why the command was not run, or not to its end; the fields about its end mean nothing then.</summary>
     public RunReportError? Error { get; init; }
 
     /// <summary>The report of a command that has run, as one line.</summary>
-    internal static byte[] Write(SandboxProcessExit exit, int code, CapturingSink captured, RunTimings times)
+    internal static byte[] Write(SandboxProcessExit exit, int code, CapturingSink captured, RunTimings times, string? keptId = null)
     {
         (string? output, string? outputBase64) = Encode(captured.Output.Span, captured.OutputTruncated);
         (string? error, string? errorBase64) = Encode(captured.Error.Span, captured.ErrorTruncated);
@@ -60,6 +63,7 @@ internal sealed record RunReport
             Stderr = error,
             StderrBase64 = errorBase64,
             Truncated = captured.OutputTruncated || captured.ErrorTruncated,
+            SandboxId = keptId,
             Timings = new RunReportTimings
             {
                 HostMs = Milliseconds(times.Host),

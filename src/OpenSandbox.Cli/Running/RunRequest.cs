@@ -20,6 +20,12 @@ internal sealed record RunRequest
     /// <summary>Whether the command gets this program's standard input.</summary>
     public bool PassInput { get; init; } = true;
 
+    /// <summary>Whether the sandbox outlives the command; there may then be none.</summary>
+    public bool Keep { get; init; }
+
+    /// <summary>Whether the kept sandbox is left to a process in the background.</summary>
+    public bool Detach { get; init; }
+
     /// <summary>Whether to print one JSON object instead of the command's output.</summary>
     public bool Json { get; init; }
 

@@ -61,14 +61,11 @@ internal sealed class CliProcess : IDisposable
             {
                 await cli.Input.WriteAsync(input ?? []);
                 await cli.Input.FlushAsync();
+                cli._process.StandardInput.Close();
             }
             catch (IOException)
             {
                 // A program that ends without reading is not what this is about; its exit code is.
-            }
-            finally
-            {
-                cli._process.StandardInput.Close();
             }
         }
     }
@@ -94,11 +91,14 @@ internal sealed class CliProcess : IDisposable
     internal void Signal(int signal) => Assert.Equal(0, Libc.KillProcess(Id, signal));
 
     /// <summary>All processes below this one now, by id and start time, so that a reused id is not taken for one of them.</summary>
-    internal IReadOnlyList<(int Pid, string Started, string Name)> Descendants()
+    internal IReadOnlyList<(int Pid, string Started, string Name)> Descendants() => DescendantsOf(Id);
+
+    /// <summary>All processes below one now.</summary>
+    internal static IReadOnlyList<(int Pid, string Started, string Name)> DescendantsOf(int ancestor)
     {
         List<(int Pid, int Parent, string Started, string Name)> all = [.. ReadAll()];
         List<(int, string, string)> found = [];
-        Queue<int> parents = new([Id]);
+        Queue<int> parents = new([ancestor]);
         while (parents.TryDequeue(out int parent))
         {
             foreach ((int pid, int _, string started, string name) in all.Where(one => one.Parent == parent))
@@ -109,6 +109,35 @@ internal sealed class CliProcess : IDisposable
         }
 
         return found;
+    }
+
+    /// <summary>A process by its id.</summary>
+    internal static (int Pid, string Started, string Name) Describe(int pid) =>
+        ReadAll().Where(one => one.Pid == pid).Select(static one => (one.Pid, one.Started, one.Name)).Single();
+
+    /// <summary>Waits until none of the processes is there any more.</summary>
+    internal static async Task WaitForEndAsync((int Pid, string Started, string Name)[] processes)
+    {
+        foreach ((int Pid, string Started, string Name) process in processes)
+        {
+            Process running;
+            try
+            {
+                running = Process.GetProcessById(process.Pid);
+            }
+            catch (ArgumentException)
+            {
+                continue;
+            }
+
+            using (running)
+            {
+                if (IsAlive(process))
+                {
+                    await running.WaitForExitAsync().WaitAsync(Deadline);
+                }
+            }
+        }
     }
 
     internal static bool IsAlive((int Pid, string Started, string Name) process) =>

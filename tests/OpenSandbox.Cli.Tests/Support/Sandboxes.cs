@@ -11,6 +11,9 @@ public sealed class Sandboxes : IAsyncLifetime
 
     private string? _reason;
 
+    /// <summary>Why sandboxes cannot run here, or null.</summary>
+    internal string? Reason => _reason;
+
     /// <summary>Skips the calling test where sandboxes cannot run.</summary>
     internal void Require() => Skip.If(_reason is not null, _reason);
 

@@ -1,0 +1,101 @@
+using System.CommandLine;
+using System.Globalization;
+using System.Text.Json;
+using OpenSandbox.Cli.Control;
+using OpenSandbox.Cli.Keeping;
+using OpenSandbox.Cli.Reporting;
+
+namespace OpenSandbox.Cli.Commands;
+
+/// <summary><c>opensandbox ls</c>.</summary>
+internal sealed class ListCommand : Command, IHasExamples
+{
+    private readonly Option<bool> _json = new("--json") { Description = "Print an array of JSON objects" };
+
+    private readonly Option<bool> _quiet = new("--quiet", "-q") { Description = "Print the ids only" };
+
+    internal ListCommand(CommandContext context)
+        : base("ls", "List the sandboxes that are kept on this machine for this user")
+    {
+        Options.Add(_json);
+        Options.Add(_quiet);
+        SetAction((parsed, _) => ListAsync(parsed, context));
+    }
+
+    /// <inheritdoc/>
+    public string Examples => """
+        PID is the process that keeps the sandbox: with it the sandbox ends.
+
+        Examples:
+          opensandbox ls
+          opensandbox ls --json | jq -r '.[] | select(.image == "default") | .id'
+        """;
+
+    /// <summary>Asks all kept sandboxes what they are; those that are gone are not among them.</summary>
+    internal static async Task<KeptSandboxInfo[]> CollectAsync(KeeperDirectory directory, ErrorWriter errors, CancellationToken cancellationToken)
+    {
+        KeptSandboxInfo?[] all = await Task.WhenAll(directory.List().Select(AskAsync)).ConfigureAwait(false);
+        return [.. all.OfType<KeptSandboxInfo>().OrderBy(static info => info.CreatedAt)];
+
+        async Task<KeptSandboxInfo?> AskAsync(string id)
+        {
+            try
+            {
+                using KeptSandbox? kept = await KeptSandbox.TryConnectAsync(directory, id, cancellationToken).ConfigureAwait(false);
+                return kept is null ? null : await kept.GetInfoAsync(cancellationToken).ConfigureAwait(false);
+            }
+            catch (Exception failure) when (failure is CliException or IOException or KeptSandboxException)
+            {
+                // One that does not answer does not hide the others.
+                errors.Line(failure.Message);
+                return null;
+            }
+        }
+    }
+
+    /// <summary>A duration as people read it: two units at most.</summary>
+    internal static string Age(TimeSpan age) => age switch
+    {
+        { TotalMinutes: < 1 } => $"{Math.Max(0, (int)age.TotalSeconds)}s",
+        { TotalHours: < 1 } => $"{age.Minutes}m{age.Seconds:00}s",
+        { TotalDays: < 1 } => $"{age.Hours}h{age.Minutes:00}m",
+        _ => $"{(int)age.TotalDays}d{age.Hours:00}h",
+    };
+
+    private async Task<int> ListAsync(ParseResult parsed, CommandContext context)
+    {
+        KeptSandboxInfo[] all = await CollectAsync(KeptArgument.Directory, context.Errors, context.Signals.Token).ConfigureAwait(false);
+        TextWriter output = parsed.InvocationConfiguration.Output;
+        if (parsed.GetValue(_json))
+        {
+            output.WriteLine(JsonSerializer.Serialize(all, CliJsonContext.Readable.KeptSandboxInfoArray));
+            return ExitCodes.Success;
+        }
+
+        if (parsed.GetValue(_quiet))
+        {
+            foreach (KeptSandboxInfo info in all)
+            {
+                output.WriteLine(info.Id);
+            }
+
+            return ExitCodes.Success;
+        }
+
+        DateTimeOffset now = TimeProvider.System.GetUtcNow();
+        TextTable.Write(
+            output,
+            ["SANDBOX", "IMAGE", "STATE", "AGE", "MEMORY", "CPUS", "PID"],
+            [.. all.Select(info => (string[])
+            [
+                info.Id,
+                ErrorWriter.OneLine(info.Image ?? "-"),
+                info.State.ToString().ToLowerInvariant(),
+                Age(now - info.CreatedAt),
+                TextTable.Bytes((long)info.MemoryMib << 20),
+                info.Cpus.ToString(CultureInfo.InvariantCulture),
+                info.Pid.ToString(CultureInfo.InvariantCulture),
+            ])]);
+        return ExitCodes.Success;
+    }
+}

@@ -1,0 +1,31 @@
+using OpenSandbox.Vmm;
+
+namespace OpenSandbox.Cli.Control;
+
+/// <summary>A kept sandbox, as <c>ls --json</c> prints it.</summary>
+internal sealed record KeptSandboxInfo
+{
+    /// <summary>Its id.</summary>
+    public required string Id { get; init; }
+
+    /// <summary>Where it is in its life.</summary>
+    public required SandboxState State { get; init; }
+
+    /// <summary>Name or digest of its image.</summary>
+    public string? Image { get; init; }
+
+    /// <summary>When it was ready.</summary>
+    public required DateTimeOffset CreatedAt { get; init; }
+
+    /// <summary>Its memory, MiB.</summary>
+    public int MemoryMib { get; init; }
+
+    /// <summary>Its virtual CPUs.</summary>
+    public int Cpus { get; init; }
+
+    /// <summary>The process that keeps it, and with which it ends.</summary>
+    public required int Pid { get; init; }
+
+    /// <summary>Whether that process runs in the background.</summary>
+    public bool Detached { get; init; }
+}

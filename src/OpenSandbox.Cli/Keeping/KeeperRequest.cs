@@ -1,0 +1,61 @@
+using OpenSandbox.Vmm;
+
+namespace OpenSandbox.Cli.Keeping;
+
+/// <summary>What a keeper in the background is to make. It comes over a pipe: command lines can be seen by other users.</summary>
+internal sealed record KeeperRequest
+{
+    /// <summary>Absolute state directory.</summary>
+    public required string StateDirectory { get; init; }
+
+    /// <summary>Absolute assets directory.</summary>
+    public required string AssetsDirectory { get; init; }
+
+    /// <summary>Absolute runtime directory.</summary>
+    public required string RuntimeDirectory { get; init; }
+
+    /// <summary>The accelerator to use.</summary>
+    public AcceleratorChoice Accelerator { get; init; }
+
+    /// <summary>What stands between QEMU and the host.</summary>
+    public IsolationLevel Isolation { get; init; }
+
+    /// <summary>The sandbox's image.</summary>
+    public string? Image { get; init; }
+
+    /// <summary>The sandbox's memory, MiB.</summary>
+    public int? MemoryMib { get; init; }
+
+    /// <summary>The sandbox's largest number of processes.</summary>
+    public int PidsMax { get; init; }
+
+    /// <summary>Whether everything is logged.</summary>
+    public bool Verbose { get; init; }
+
+    /// <summary>The options of the host.</summary>
+    internal SandboxHostOptions ToHostOptions() => new()
+    {
+        StateDirectory = StateDirectory,
+        AssetsDirectory = AssetsDirectory,
+        RuntimeDirectory = RuntimeDirectory,
+        Accelerator = Accelerator,
+        Isolation = Isolation,
+    };
+
+    /// <summary>The sandbox.</summary>
+    internal SandboxSpec ToSpec() => new() { Image = Image, MemoryMib = MemoryMib, PidsMax = PidsMax };
+
+    /// <summary>What a keeper is told, so that it makes the same sandbox wherever it runs.</summary>
+    internal static KeeperRequest From(SandboxHostOptions host, SandboxSpec spec, bool verbose) => new()
+    {
+        StateDirectory = Path.GetFullPath(host.StateDirectory),
+        AssetsDirectory = Path.GetFullPath(host.AssetsDirectory),
+        RuntimeDirectory = Path.GetFullPath(host.RuntimeDirectory),
+        Accelerator = host.Accelerator,
+        Isolation = host.Isolation,
+        Image = spec.Image,
+        MemoryMib = spec.MemoryMib,
+        PidsMax = spec.PidsMax,
+        Verbose = verbose,
+    };
+}
