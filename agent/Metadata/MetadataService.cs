@@ -13,7 +13,7 @@ internal sealed class MetadataService
     private const int MaxConnections = 32;
     private const int Backlog = 64;
     private const int ConnectionMilliseconds = 10_000;
-    private const int ScaleMilliseconds = 150_000; // longer than a resize may take
+    private const int ScaleMilliseconds = 240_000; // longer than a resize may take
     private const int SampleMilliseconds = 100;
     private const int BatchSize = 32;
     private const ulong ListenerTag = ulong.MaxValue;

@@ -56,9 +56,10 @@ public sealed record SandboxHostOptions
     public TimeSpan RequestTimeout { get; init; } = TimeSpan.FromSeconds(30);
 
     /// <summary>
-    /// From the change of a sandbox's memory to the guest having followed; what it has by then is what the sandbox gets. Default: 60 s.
+    /// From the change of a sandbox's memory to the guest having followed; what it has by then is what the sandbox gets. A guest that
+    /// makes no headway is given up earlier. Default: 180 s.
     /// </summary>
-    public TimeSpan ResizeTimeout { get; init; } = TimeSpan.FromSeconds(60);
+    public TimeSpan ResizeTimeout { get; init; } = TimeSpan.FromSeconds(180);
 
     /// <summary>In which a killed VM must be gone. Default: 10 s.</summary>
     public TimeSpan KillTimeout { get; init; } = TimeSpan.FromSeconds(10);
