@@ -38,7 +38,7 @@ public sealed class ProtocolConstantsTests
         Same(
             "Hello=1 Welcome=2 Ping=3 Pong=4 Open=5 Started=6 Data=7 Credit=8 End=9 Result=10 Error=11 Cancel=12 Signal=13 Quiesce=14 Quiesced=15",
             Names<FrameType>());
-        Same("Content=0 StandardOutput=1 StandardError=2", Names<DataChannel>());
+        Same("Content=0 StandardOutput=1 StandardError=2 Gap=3 Report=4", Names<DataChannel>());
     }
 
     [Fact]
@@ -58,10 +58,11 @@ public sealed class ProtocolConstantsTests
     public void Operations_ComparedWithTheirCopy_AreUnchanged()
     {
         Same(
-            "resume exec write read stat list mkdir remove sink source",
+            "resume exec start attach processes wait signal log resize usage write read stat list mkdir remove sink source",
             string.Join(
                 ' ',
-                Operations.Resume, Operations.Exec, Operations.Write, Operations.Read, Operations.Stat, Operations.List,
+                Operations.Resume, Operations.Exec, Operations.Start, Operations.Attach, Operations.Processes, Operations.Wait,
+                Operations.Signal, Operations.Log, Operations.Resize, Operations.Usage, Operations.Write, Operations.Read, Operations.Stat, Operations.List,
                 Operations.MakeDirectory, Operations.Remove, Operations.Sink, Operations.Source));
         Same(
             "invalid_request not_resumed system spawn_failed unknown_user limit_reached cancelled internal",
@@ -69,25 +70,40 @@ public sealed class ProtocolConstantsTests
                 ' ',
                 AgentErrorCodes.InvalidRequest, AgentErrorCodes.NotResumed, AgentErrorCodes.System, AgentErrorCodes.SpawnFailed,
                 AgentErrorCodes.UnknownUser, AgentErrorCodes.LimitReached, AgentErrorCodes.Cancelled, AgentErrorCodes.Internal));
-        Same(10, typeof(Operations).GetFields().Length);
+        Same(18, typeof(Operations).GetFields().Length);
         Same(8, typeof(AgentErrorCodes).GetFields().Length);
+        Same(
+            "user streams clone setsid dup setrlimit setgroups setgid setuid chdir exec",
+            string.Join(
+                ' ',
+                StartSteps.User, StartSteps.Streams, StartSteps.Clone, StartSteps.Session, StartSteps.StandardDescriptors, StartSteps.Limits,
+                StartSteps.Groups, StartSteps.Gid, StartSteps.Uid, StartSteps.WorkingDirectory, StartSteps.Exec));
+        Same(11, typeof(StartSteps).GetFields().Length);
     }
 
     /// <summary>Name and type of each JSON field; a star marks those that must be there.</summary>
     [Theory]
-    [InlineData(typeof(OpenRequest), "exec:ExecRequest file:FileRequest length:Int64? op:String* resume:ResumeRequest")]
+    [InlineData(typeof(OpenRequest), "exec:ExecRequest file:FileRequest length:Int64? op:String* process:ProcessRequest resume:ResumeRequest start:ProcessStartRequest")]
     [InlineData(typeof(ExecRequest), "argv:String[]* environment:Dictionary standardInput:Boolean timeoutMilliseconds:Int64? user:String workingDirectory:String")]
     [InlineData(typeof(FileRequest), "depth:Int32? ignoreMissing:Boolean length:Int64? mode:Int32? offset:Int64? path:String* recursive:Boolean user:String")]
     [InlineData(typeof(ResumeRequest), "entropySeed:Byte[]* environment:Dictionary hostname:String* limits:GuestLimits pluggedMemoryBytes:Int64? rootDevice:String wallClockNanoseconds:Int64* workspaceDevice:String")]
     [InlineData(typeof(GuestLimits), "cpuMaxPercent:Int32? memoryMaxBytes:Int64? pidsMax:Int32?")]
     [InlineData(typeof(ResumeResult), "memoryBytes:Int64 mountMicroseconds:Int64 totalMicroseconds:Int64 vcpuCount:Int32")]
-    [InlineData(typeof(StartedReply), "file:FileEntry pid:Int32?")]
-    [InlineData(typeof(ExecResultMessage), "cpuMicroseconds:Int64? exitCode:Int32? outOfMemory:Boolean outputCut:Boolean signal:Int32? timedOut:Boolean wallMicroseconds:Int64")]
+    [InlineData(typeof(StartedReply), "file:FileEntry pid:Int32? process:ProcessAttached")]
+    [InlineData(typeof(ExecResultMessage), "cpuMicroseconds:Int64? exitCode:Int32? leftProcesses:Boolean outOfMemory:Boolean outputCut:Boolean processLimitHit:Boolean signal:Int32? timedOut:Boolean wallMicroseconds:Int64")]
+    [InlineData(typeof(ProcessStartRequest), "command:ExecRequest* detached:Boolean limits:ProcessLimitsRequest lossless:Boolean report:Boolean ringBytes:Int32? terminal:TerminalRequest")]
+    [InlineData(typeof(ProcessLimitsRequest), "addressSpaceBytes:Int64? cpuSeconds:Int64? fileSizeBytes:Int64? openFiles:Int64?")]
+    [InlineData(typeof(TerminalRequest), "columns:Int32* rows:Int32* type:String")]
+    [InlineData(typeof(ProcessRequest), "columns:Int32? from:Int64? fromNow:Boolean id:String* input:Boolean length:Int32? lossless:Boolean rows:Int32? signal:Int32? wholeCgroup:Boolean youngerThanMilliseconds:Int64?")]
+    [InlineData(typeof(ProcessAttached), "id:String* replayEnd:Int64 sequence:Int64 terminal:Boolean")]
+    [InlineData(typeof(ProcessEntry), "command:String[]* cpuMicroseconds:Int64? detached:Boolean exit:ExecResultMessage id:String* managed:Boolean memoryBytes:Int64? outputEnd:Int64 outputStart:Int64 pid:Int32 startedNanoseconds:Int64 terminal:Boolean user:String*")]
+    [InlineData(typeof(ProcessLogResult), "ended:Boolean firstAvailable:Int64 next:Int64 start:Int64")]
+    [InlineData(typeof(UsageResult), "cpuMicroseconds:Int64 memoryBytes:Int64? memoryLimitBytes:Int64? memoryPeakBytes:Int64? outOfMemoryKills:Int64 pids:Int64? pidsLimit:Int64? readBytes:Int64? refusedForks:Int64 writtenBytes:Int64?")]
     [InlineData(typeof(SignalRequest), "signal:Int32* wholeCgroup:Boolean")]
     [InlineData(typeof(FileEntry), "gid:UInt32 linkTarget:String mode:Int32 modifiedNanoseconds:Int64 path:String* size:Int64 type:String* uid:UInt32")]
     [InlineData(typeof(FileResult), "bytes:Int64 file:FileEntry fileMicroseconds:Int64")]
     [InlineData(typeof(ListResult), "count:Int32 unreadable:Int32")]
-    [InlineData(typeof(AgentError), "code:String* errno:Int32 message:String*")]
+    [InlineData(typeof(AgentError), "code:String* errno:Int32 message:String* step:String")]
     [InlineData(typeof(AgentHello), "agentVersion:String generation:Int32* kernelRelease:String resumed:Boolean")]
     [InlineData(typeof(HostWelcome), "generation:Int32*")]
     [InlineData(typeof(QuiesceRequest), "zeroFreeMemory:Boolean")]
