@@ -41,25 +41,27 @@ public sealed class TerminalTests(Sandboxes sandboxes) : IAsyncLifetime
     public async Task Shell_OfAKeptSandbox_HasTheTerminalsSizeAndKeysAndFollowsIt()
     {
         Require();
-        await Tmux.TypeAsync($"osb shell {Kept.Id}\n");
+        await Tmux.TypeAsync($"TERM=vt220 osb shell {Kept.Id}\n");
         await Tmux.WaitForAsync("sandbox@");
         await Tmux.TypeAsync("tty; stty size; echo $TERM=\n");
         await Tmux.WaitForAsync("/dev/pts/");
-        await Tmux.WaitForAsync("\n30 100");
-        await Tmux.WaitForAsync("screen");
+        await Tmux.WaitForAsync("30 100");
+        await Tmux.WaitForAsync("vt220=");
 
         // The shell in the sandbox is told when the size changes.
         await Tmux.TypeAsync("trap 'echo resized to $(stty size)=' WINCH; echo trap''ped\n");
-        await Tmux.WaitForAsync("\ntrapped");
+        await Tmux.WaitForAsync("trapped");
         await Tmux.ResizeAsync(120, 40);
         await Tmux.WaitForAsync("resized to 40 120=");
+        await Tmux.ResizeAsync(100, 30);
+        await Tmux.WaitForAsync("resized to 30 100=");
 
         // Ctrl-C is for what runs there, not for the command line here.
-        await Tmux.TypeAsync("echo begun; sleep 1000; echo ended by $?=\n");
-        await Tmux.WaitForAsync("\nbegun");
+        await Tmux.TypeAsync("echo be''gun; sleep 1000; echo ended by $?=\n");
+        await Tmux.WaitForAsync("begun");
         await Tmux.PressAsync("C-c");
-        await Tmux.TypeAsync("\necho code=$?=\n");
-        await Tmux.WaitForAsync("\ncode=130=");
+        await Tmux.TypeAsync("\necho exit-co''de=$?=\n");
+        await Tmux.WaitForAsync("exit-code=130=");
         await Tmux.TypeAsync("exit 7\n");
         await Tmux.WaitForAsync("host> ");
         Assert.Equal(7, await Tmux.AssertRestoredAsync());

@@ -12,6 +12,7 @@ internal sealed class LocalTerminal : IDisposable
 {
     private const int Input = 0;
     private const int Output = 1;
+    private const int SigStop = 19;
     private const nuint GetWindowSize = 0x5413;
 
     /// <summary>
@@ -39,7 +40,13 @@ internal sealed class LocalTerminal : IDisposable
         [
             .. ((PosixSignal[])[PosixSignal.SIGINT, PosixSignal.SIGTERM, PosixSignal.SIGHUP, PosixSignal.SIGQUIT])
                 .Select(signal => PosixSignalRegistration.Create(signal, _ => Restore())),
-            PosixSignalRegistration.Create(PosixSignal.SIGTSTP, _ => Set(_original)),
+            PosixSignalRegistration.Create(PosixSignal.SIGTSTP, context =>
+            {
+                // The runtime does not stop a program that has a handler for this.
+                context.Cancel = true;
+                Set(_original);
+                _ = Libc.KillProcess(Environment.ProcessId, SigStop);
+            }),
             PosixSignalRegistration.Create(PosixSignal.SIGCONT, _ =>
             {
                 Set(_raw);

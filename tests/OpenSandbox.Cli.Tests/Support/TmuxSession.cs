@@ -82,8 +82,8 @@ internal sealed class TmuxSession : IAsyncDisposable
     /// <summary>Back at the prompt: the exit code, and that the terminal is as it was before.</summary>
     internal async Task<int> AssertRestoredAsync()
     {
-        await TypeAsync("echo code=$?=; stty -a >after; cmp before after && echo terminal-is-''the-same\n");
-        await WaitForAsync("\ncode=");
+        await TypeAsync("echo exit-co''de=$?=; stty -a >after; cmp before after && echo terminal-is-''the-same\n");
+        await WaitForAsync("exit-code=");
         int start = _read;
         await WaitForAsync("=");
         int code = int.Parse(_seen.ToString()[start..(_read - 1)]);
