@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# test.sh [--long] [--filter EXPRESSION]: builds everything and runs every test project under tests/, one after the other.
+# test.sh [--long] [--filter EXPRESSION]: builds everything and runs every test project under tests/, and the samples that are one.
 #   --long      property tests generate at least 1,000,000 cases each, and long-running tests may take hours
 #   --filter    passed to `dotnet test`: a part of a test's full name, or an expression such as FullyQualifiedName~Frame
 # The last line of its output is "N passed, N failed, N skipped". A project that crashes, hangs or has no tests counts as a failure.
@@ -121,7 +121,7 @@ run_project() {
   fi
 }
 
-projects=(tests/*/*.csproj)
+projects=(tests/*/*.csproj samples/Testing*/*.csproj)
 [[ -f ${projects[0]} ]] || die "there are no test projects"
 for project in "${projects[@]}"; do run_project "$project"; done
 if ((passed + failed + skipped == 0)); then

@@ -12,6 +12,7 @@ public sealed class ProjectGraphTests
         ["OpenSandbox.Cgroups"] = [],
         ["OpenSandbox.Vmm"] = ["OpenSandbox.Cgroups", "OpenSandbox.Qmp", "OpenSandbox.VirtioSerial"],
         ["OpenSandbox.Cli"] = ["OpenSandbox.Vmm"],
+        ["OpenSandbox.Testing"] = ["OpenSandbox.Vmm"],
         ["Agent"] = ["OpenSandbox.Cgroups", "OpenSandbox.VirtioSerial"],
     };
 
@@ -21,6 +22,7 @@ public sealed class ProjectGraphTests
         ["OpenSandbox.VirtioSerial"] = [],
         ["OpenSandbox.Cgroups"] = [],
         ["OpenSandbox.Vmm"] = ["Microsoft.Extensions.Logging.Abstractions"],
+        ["OpenSandbox.Testing"] = ["xunit.extensibility.execution", "Xunit.SkippableFact"],
         ["Agent"] = [],
     };
 
