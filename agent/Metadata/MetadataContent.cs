@@ -1,5 +1,4 @@
 using System.Buffers;
-using System.Buffers.Text;
 using System.Text.Json;
 using OpenSandbox.Cgroups;
 using OpenSandbox.VirtioSerial;
@@ -9,11 +8,9 @@ namespace OpenSandbox.Agent;
 /// <summary>What the metadata service says.</summary>
 /// <param name="state">Who the sandbox is.</param>
 /// <param name="cgroups">Its limits.</param>
-internal sealed class MetadataContent(GuestState state, SandboxCgroup cgroups)
+/// <param name="traffic">What went over its network.</param>
+internal sealed class MetadataContent(GuestState state, SandboxCgroup cgroups, NetworkTraffic traffic)
 {
-    private const int NetColumns = 16;
-    private const int SentBytesColumn = 8;
-
     /// <summary><c>GET /</c>.</summary>
     internal static HttpReply Index() => Write(static json =>
     {
@@ -67,15 +64,14 @@ internal sealed class MetadataContent(GuestState state, SandboxCgroup cgroups)
         long used = limits.MemoryInUse();
         long limit = limits.MemoryMax() ?? GuestMemory.TotalBytes();
         long pids = limits.Pids();
-        (long input, long output) = NetworkBytes();
         return Write(json =>
         {
             json.WriteNumber("cpuPercent", cpu);
             json.WriteNumber("memUsage", used);
             json.WriteNumber("memLimit", limit);
             json.WriteNumber("pids", pids);
-            json.WriteNumber("netInput", input);
-            json.WriteNumber("netOutput", output);
+            json.WriteNumber("netInput", traffic.Received);
+            json.WriteNumber("netOutput", traffic.Sent);
         });
     }
 
@@ -133,47 +129,6 @@ internal sealed class MetadataContent(GuestState state, SandboxCgroup cgroups)
         json.WriteNumber("memoryMB", answer.MemoryMib);
         json.WriteNumber("cpuPercent", answer.CpuPercent);
     });
-
-    /// <summary>Bytes received and sent by all interfaces but loopback. A line of /proc/net/dev is a name, a colon and 16 numbers.</summary>
-    private static (long Input, long Output) NetworkBytes()
-    {
-        Span<byte> text = stackalloc byte[8192];
-        int length = SmallFile.Read(GuestMemory.ProcFd, "net/dev"u8, text);
-        ReadOnlySpan<byte> rest = length > 0 ? text[..length] : default;
-        long input = 0;
-        long output = 0;
-        Span<long> numbers = stackalloc long[NetColumns];
-        while (!rest.IsEmpty)
-        {
-            int end = rest.IndexOf((byte)'\n');
-            ReadOnlySpan<byte> line = (end < 0 ? rest : rest[..end]).Trim((byte)' ');
-            rest = end < 0 ? default : rest[(end + 1)..];
-            int colon = line.IndexOf((byte)':');
-            if (colon > 0 && !line[..colon].SequenceEqual("lo"u8) && TryReadNumbers(line[(colon + 1)..], numbers))
-            {
-                input += numbers[0];
-                output += numbers[SentBytesColumn];
-            }
-        }
-
-        return (input, output);
-    }
-
-    private static bool TryReadNumbers(ReadOnlySpan<byte> text, Span<long> numbers)
-    {
-        for (int i = 0; i < numbers.Length; i++)
-        {
-            text = text.TrimStart((byte)' ');
-            if (!Utf8Parser.TryParse(text, out numbers[i], out int used))
-            {
-                return false;
-            }
-
-            text = text[used..];
-        }
-
-        return true;
-    }
 
     private static HttpReply Write(Action<Utf8JsonWriter> fields)
     {

@@ -39,12 +39,13 @@ internal sealed class MetadataService
     /// <summary>Starts the service. If it cannot listen, the sandbox works without it, and the guest's log says so.</summary>
     /// <param name="state">Who the sandbox is.</param>
     /// <param name="cgroups">Its limits.</param>
+    /// <param name="traffic">What went over its network.</param>
     /// <returns>The service, or <see langword="null"/>.</returns>
-    internal static MetadataService? Start(GuestState state, SandboxCgroup cgroups)
+    internal static MetadataService? Start(GuestState state, SandboxCgroup cgroups, NetworkTraffic traffic)
     {
         try
         {
-            var service = new MetadataService(Listen(), new MetadataContent(state, cgroups));
+            var service = new MetadataService(Listen(), new MetadataContent(state, cgroups, traffic));
             AgentThread.Start("metadata", service.Run);
             return service;
         }

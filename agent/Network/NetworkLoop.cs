@@ -41,6 +41,9 @@ internal sealed partial class NetworkLoop : IHostRequests
         Listen();
     }
 
+    /// <summary>What connections have carried.</summary>
+    internal NetworkTraffic Traffic { get; } = new();
+
     /// <summary>Frames on their way out.</summary>
     internal FrameBuffer Out { get; }
 
