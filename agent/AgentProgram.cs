@@ -50,6 +50,7 @@ internal static class AgentProgram
         var network = new NetworkLoop(networkPort, state);
         var control = new ControlLoop(controlPort, state, bulk, network, new Resumer(cgroups, mountThread), resumeThread);
         bulk.Files.StartFirstWorker();
+        MetadataService.Start(state, cgroups, network.Traffic)?.Attach(network);
         KernelConsole.WriteLine("opensandbox-agent: ready");
         AgentThread.Start("network", network.Run);
         AgentThread.Start("control", () => control.Run(static () => false));

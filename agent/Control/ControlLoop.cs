@@ -239,6 +239,7 @@ internal sealed class ControlLoop
         {
             ResumeResult result = _resumer.Run(request, arrived);
             done = true;
+            _state.Identity = (request.Description, ClockTicks.Milliseconds);
             target.AddJson(FrameType.Result, streamId, result, ProtocolJsonContext.Default.ResumeResult);
         }
         catch (Exception exception)

@@ -1,3 +1,5 @@
+using OpenSandbox.VirtioSerial;
+
 namespace OpenSandbox.Agent;
 
 /// <summary>What the control port decides and the bulk port obeys. Thread-safe.</summary>
@@ -7,6 +9,7 @@ internal sealed class GuestState
     private ulong _epoch;
     private ResumeDecision _decision;
     private bool _everResumed;
+    private (SandboxDescription?, long) _identity;
 
     /// <summary>Whether this machine has been resumed since its boot, that is, since the golden snapshot.</summary>
     internal bool EverResumed
@@ -16,6 +19,26 @@ internal sealed class GuestState
             lock (_gate)
             {
                 return _everResumed;
+            }
+        }
+    }
+
+    /// <summary>What the last resume said about the sandbox, and when (milliseconds of <see cref="ClockTicks"/>).</summary>
+    internal (SandboxDescription? Description, long ResumedAt) Identity
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _identity;
+            }
+        }
+
+        set
+        {
+            lock (_gate)
+            {
+                _identity = value;
             }
         }
     }

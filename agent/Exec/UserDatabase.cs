@@ -72,6 +72,11 @@ internal sealed partial class UserDatabase(string passwdPath, string groupPath)
 
         string name = user[..colon];
         string group = user[(colon + 1)..];
+        if (name.Length == 0 || group.Length == 0 || group.Contains(':', StringComparison.Ordinal))
+        {
+            GuestException.ThrowInvalid("user: user or user:group");
+        }
+
         uint gid = GroupNumber(group);
         return FindByName(name) is { } known ? known with { Gid = gid, Groups = [gid] }
             : TryId(name, out uint uid) ? FindById(uid, gid)

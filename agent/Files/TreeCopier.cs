@@ -191,12 +191,18 @@ internal sealed class TreeCopier(Func<bool> isCancelled)
             long data = Libc.LSeek(source, at, Linux.SEEK_DATA);
             if (data < 0)
             {
-                if (Marshal.GetLastPInvokeError() != Linux.ENXIO)
+                switch (Marshal.GetLastPInvokeError())
                 {
-                    throw GuestException.LastError("seek in " + path);
+                    case Linux.ENXIO:
+                        break; // a hole to the end, or the end
+                    case Errno.EINVAL when at == 0:
+                        at = CopyPieces(source, copy, long.MaxValue, path); // a file system that knows nothing of holes
+                        break;
+                    default:
+                        throw GuestException.LastError("seek in " + path);
                 }
 
-                break; // a hole to the end, or the end
+                break;
             }
 
             long hole = Libc.LSeek(source, data, Linux.SEEK_HOLE);

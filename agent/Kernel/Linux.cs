@@ -119,6 +119,7 @@ internal static class Linux
     internal const int SOCK_NONBLOCK = O_NONBLOCK;
     internal const int SOL_SOCKET = 1;
     internal const int SO_REUSEADDR = 2;
+    internal const int MSG_NOSIGNAL = 0x4000;
     internal const int NETLINK_KOBJECT_UEVENT = 15;
 
     internal const int IPPROTO_IP = 0;

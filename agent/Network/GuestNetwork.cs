@@ -16,6 +16,9 @@ internal static unsafe class GuestNetwork
     /// <summary>Where DNS queries are redirected to.</summary>
     internal const int DnsPort = 61_002;
 
+    /// <summary>Where connections to 169.254.169.254:80 are redirected to.</summary>
+    internal const ushort MetadataPort = 61_003;
+
     private const nuint SIOCADDRT = 0x890B;
     private const nuint SIOCGIFINDEX = 0x8933;
     private const nuint SIOCSIFFLAGS = 0x8914;

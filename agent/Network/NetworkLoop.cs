@@ -8,7 +8,7 @@ namespace OpenSandbox.Agent;
 /// The network port's thread: connections of the guest's programs that the kernel redirects here, their DNS queries, and connections of the
 /// host to ports of the guest. One epoll; all state belongs to this thread, so there are no locks.
 /// </summary>
-internal sealed partial class NetworkLoop
+internal sealed partial class NetworkLoop : IHostRequests
 {
     private const int MaxReadsPerTurn = 64;
     private const int MaxTunnelReadsPerTurn = 64;
@@ -40,6 +40,9 @@ internal sealed partial class NetworkLoop
         Events.Add(port, Linux.EPOLLIN | Linux.EPOLLOUT | Linux.EPOLLHUP | Linux.EPOLLET, EventKind.Port);
         Listen();
     }
+
+    /// <summary>What connections have carried.</summary>
+    internal NetworkTraffic Traffic { get; } = new();
 
     /// <summary>Frames on their way out.</summary>
     internal FrameBuffer Out { get; }

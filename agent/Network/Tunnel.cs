@@ -123,6 +123,7 @@ internal sealed class Tunnel : NetworkStream
             Loop.NoteOutput();
             _room -= (int)count;
             _bytes += count;
+            Loop.Traffic.AddSent((int)count);
 
             // Less than asked for: the socket is empty, and more, or its end, is an event; unless the end has been announced already.
             _readable = count == target.Length || _hungUp;
@@ -152,6 +153,7 @@ internal sealed class Tunnel : NetworkStream
 
     internal override void OnData(ReadOnlySpan<byte> bytes)
     {
+        Loop.Traffic.AddReceived(bytes.Length);
         int taken = _fd < 0 ? bytes.Length : _pending.IsEmpty && !_connecting ? WriteNow(bytes) : 0;
         if (taken < bytes.Length && _fd >= 0)
         {

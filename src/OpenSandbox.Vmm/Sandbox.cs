@@ -277,7 +277,7 @@ public sealed partial class Sandbox : IAsyncDisposable
     internal void Begin()
     {
         // Without disks there is nothing that could run full.
-        Task network = new GuestNetworkService(Id, Channel, _gateway, _host.Logger).RunAsync();
+        Task network = new GuestNetworkService(Id, Channel, _gateway, HandleScaleRequestAsync, _host.Logger).RunAsync();
         _life = LiveAsync(Spec.Image is null ? network : Task.WhenAll(network, Task.Run(WatchDisksAsync)));
     }
 

@@ -28,20 +28,25 @@ public sealed partial class SandboxFiles
         try
         {
             // The answers come while the files are being sent, and must be taken for the guest to go on.
-            Task sending = SendRecordsAsync(stream, files, stop.Token);
+            Task<int> sending = SendRecordsAsync(stream, files, stop);
             try
             {
-                await ReadLinesAsync(stream, what, reply => results.Add(From(what, reply)), cancellationToken).ConfigureAwait(false);
-                await stream.GetResultAsync(ProtocolJsonContext.Default.FileResult, cancellationToken).ConfigureAwait(false);
+                await ReadLinesAsync(stream, what, reply => results.Add(From(what, reply)), stop.Token).ConfigureAwait(false);
+                await stream.GetResultAsync(ProtocolJsonContext.Default.FileResult, stop.Token).ConfigureAwait(false);
+            }
+            catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
+            {
+                await sending.ConfigureAwait(false); // what came of the caller's files is the reason
+                throw;
             }
             finally
             {
                 await stop.CancelAsync().ConfigureAwait(false);
-                await sending.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+                await ((Task)sending).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
 
-            await sending.ConfigureAwait(false);
-            return results;
+            int sent = await sending.ConfigureAwait(false);
+            return results.Count == sent ? results : throw Malformed(what, new InvalidDataException($"{results.Count} answers came to {sent} files"));
         }
         catch (Exception failure) when (GuestErrors.Concerns(failure))
         {
@@ -154,8 +159,24 @@ public sealed partial class SandboxFiles
         return await CollectLinesAsync(request, items.Length, "replacing text", cancellationToken).ConfigureAwait(false);
     }
 
-    private static async Task SendRecordsAsync(GuestStream stream, IEnumerable<FileContent> files, CancellationToken cancellationToken)
+    /// <summary>Sends the files; when that fails, nobody waits for answers any more.</summary>
+    private static async Task<int> SendRecordsAsync(GuestStream stream, IEnumerable<FileContent> files, CancellationTokenSource stop)
     {
+        try
+        {
+            return await SendRecordsAsync(stream, files, stop.Token).ConfigureAwait(false);
+        }
+        catch
+        {
+            await stop.CancelAsync().ConfigureAwait(false);
+            throw;
+        }
+    }
+
+    /// <returns>Files that were sent.</returns>
+    private static async Task<int> SendRecordsAsync(GuestStream stream, IEnumerable<FileContent> files, CancellationToken cancellationToken)
+    {
+        int sent = 0;
         var buffer = new ArrayBufferWriter<byte>(RecordBuffer);
         var record = new RecordWriter(buffer);
         foreach (FileContent file in files)
@@ -170,17 +191,20 @@ public sealed partial class SandboxFiles
                 rest = rest[count..];
                 if (buffer.WrittenCount >= RecordBuffer && !await FlushAsync().ConfigureAwait(false))
                 {
-                    return; // the request has ended; its reader finds out why
+                    return sent; // the request has ended; its reader finds out why
                 }
             }
 
             record.WriteEnd();
+            sent++;
         }
 
         if (await FlushAsync().ConfigureAwait(false))
         {
             await stream.CompleteWritesAsync(cancellationToken).ConfigureAwait(false);
         }
+
+        return sent;
 
         async ValueTask<bool> FlushAsync()
         {

@@ -8,8 +8,9 @@ namespace OpenSandbox.Vmm;
 /// <summary>The files of one sandbox. Paths are absolute and resolved inside the guest; this process never opens them.</summary>
 /// <remarks>
 /// Thread-safe. Content is streamed in both directions with bounded memory. All methods throw <see cref="SandboxOperationException"/> with
-/// the guest's error number when the guest refuses, and <see cref="SandboxLostException"/> when the sandbox is gone. Calls that move no
-/// content give up after <see cref="SandboxHostOptions.RequestTimeout"/>; those that do end with the caller's token.
+/// the guest's error number when the guest refuses, and <see cref="SandboxLostException"/> when the sandbox is gone. Calls that take as long
+/// as there is content or as there are files end with the caller's token; all others give up after
+/// <see cref="SandboxHostOptions.RequestTimeout"/>.
 /// </remarks>
 public sealed partial class SandboxFiles
 {

@@ -120,9 +120,21 @@ public sealed partial class SandboxHost
                     MemoryMaxBytes = spec.MemoryMib is int memory ? SandboxResizer.ProcessBytes((long)memory << 20) : null,
                     CpuMaxPercent = spec.CpuMaxPercent,
                 },
+                Description = new SandboxDescription { SandboxId = id, Metadata = DescribeMetadata(spec) },
                 PluggedMemoryBytes = pluggedBytes == 0 ? null : pluggedBytes,
             },
         };
+    }
+
+    private Dictionary<string, string> DescribeMetadata(SandboxSpec spec)
+    {
+        var metadata = new Dictionary<string, string>(StringComparer.Ordinal) { ["region"] = Options.Region, ["template"] = spec.Image ?? "" };
+        foreach ((string name, string value) in spec.Metadata)
+        {
+            metadata[name] = value;
+        }
+
+        return metadata;
     }
 
     private async Task<ResumeResult> ResumeAsync(

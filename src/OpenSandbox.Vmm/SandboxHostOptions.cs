@@ -56,12 +56,16 @@ public sealed record SandboxHostOptions
     public TimeSpan RequestTimeout { get; init; } = TimeSpan.FromSeconds(30);
 
     /// <summary>
-    /// From the change of a sandbox's memory to the guest having followed; what it has by then is what the sandbox gets. Default: 60 s.
+    /// From the change of a sandbox's memory to the guest having followed; what it has by then is what the sandbox gets. A guest that
+    /// makes no headway is given up earlier. Default: 180 s.
     /// </summary>
-    public TimeSpan ResizeTimeout { get; init; } = TimeSpan.FromSeconds(60);
+    public TimeSpan ResizeTimeout { get; init; } = TimeSpan.FromSeconds(180);
 
     /// <summary>In which a killed VM must be gone. Default: 10 s.</summary>
     public TimeSpan KillTimeout { get; init; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>What the metadata service in the guests calls the place they run at, 1 to 128 characters. Default: <c>local</c>.</summary>
+    public string Region { get; init; } = "local";
 
     /// <summary>
     /// First uid that sandboxes run under; the one at slot n gets this plus n. Hosts on one machine share the range through
@@ -98,6 +102,8 @@ public sealed record SandboxHostOptions
             ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(limit, TimeSpan.Zero);
         }
 
+        ArgumentException.ThrowIfNullOrWhiteSpace(Region);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(Region.Length, 128, nameof(Region));
         ArgumentNullException.ThrowIfNull(TimeProvider);
     }
 

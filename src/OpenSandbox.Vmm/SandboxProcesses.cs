@@ -76,11 +76,11 @@ public sealed class SandboxProcesses
             .ConfigureAwait(false);
     }
 
-    /// <summary>Waits for the end of a process or command.</summary>
+    /// <summary>Waits for the end of a started process.</summary>
     /// <param name="id">The process.</param>
     /// <param name="cancellationToken">Stops waiting; the process runs on.</param>
     /// <returns>How it ended.</returns>
-    /// <exception cref="SandboxOperationException">No such process.</exception>
+    /// <exception cref="SandboxOperationException">No such process, or a command of <c>ExecAsync</c>.</exception>
     /// <exception cref="SandboxLostException">The sandbox is gone.</exception>
     public async Task<SandboxProcessExit> WaitAsync(string id, CancellationToken cancellationToken = default)
     {
@@ -172,7 +172,7 @@ public sealed class SandboxProcesses
         }
     }
 
-    /// <summary>Kills what a shell's run has started, but not the shell.</summary>
+    /// <summary>Kills a shell, and what it has started within the last while.</summary>
     internal Task<bool> KillYoungerAsync(string id, TimeSpan age, CancellationToken cancellationToken) => SendAsync(
         Operations.Signal,
         new ProcessRequest { Id = id, Signal = 9, YoungerThanMilliseconds = (long)Math.Ceiling(age.TotalMilliseconds) },

@@ -82,7 +82,7 @@ internal sealed class SandboxResizer
             throw new SandboxOperationException(
                 SandboxErrorCode.OperationFailed, _sandbox.Id, 0, $"sandbox {_sandbox.Id}: changing its memory: {refused.Message}", refused);
         }
-        catch (QmpTimeoutException late)
+        catch (Exception late) when (late is QmpTimeoutException or TimeoutException)
         {
             throw new SandboxTimeoutException(_sandbox.Id, "changing its memory", Options.RequestTimeout, late);
         }

@@ -31,6 +31,8 @@ public sealed class ReplyWriterTests
         AssertSame(new StartedReply { Pid = 7 }, ProtocolJsonContext.Default.StartedReply);
         AssertSame(new StartedReply { File = s_entry with { LinkTarget = "x/\u20ac" } }, ProtocolJsonContext.Default.StartedReply);
         AssertSame(s_entry, ProtocolJsonContext.Default.FileEntry);
+        AssertSame(new FileResult { File = s_entry with { Details = new FileDetails { User = "\u00fc", CreatedNanoseconds = 1 } }, Count = 3 }, ProtocolJsonContext.Default.FileResult);
+        AssertSame(s_entry with { LinkTarget = "t", Details = new FileDetails { Group = "g", AccessedNanoseconds = -1 } }, ProtocolJsonContext.Default.FileEntry);
         AssertSame(new AgentError { Code = "system", Errno = 2, Message = new string('\u00fc', 40_000) }, ProtocolJsonContext.Default.AgentError);
     }
 

@@ -21,6 +21,29 @@ public sealed class UserDatabaseTests : IDisposable
     }
 
     [Fact]
+    public void Names_Files_GiveTheFirstNameOfEachNumber()
+    {
+        UserDatabase users = Create("a:x:5:5::/:\nb:x:5:6::/:\n:x:7:7::/:\nbroken\n", "g:x:5:\nh:x:x:\n");
+
+        Assert.Equal(new Dictionary<uint, string> { [5] = "a" }, users.Names().Users);
+        Assert.Equal(new Dictionary<uint, string> { [5] = "g" }, users.Names().Groups);
+    }
+
+    [Fact]
+    public void FindGroup_NameOrNumber_IsFound()
+    {
+        UserDatabase users = Create("sandbox:x:1000:1001::/h:\n", "tty:x:5:\n12:x:13:\n");
+
+        Assert.Equal(5u, users.FindGroup("tty"));
+        Assert.Equal(13u, users.FindGroup("12")); // a name comes before a number
+        Assert.Equal(99u, users.FindGroup("99"));
+        Assert.Equal((1000u, 5u), users.FindOwner(null, "tty"));
+        Assert.Equal((1000u, 1001u), users.FindOwner("sandbox", null));
+        Assert.Equal(AgentErrorCodes.UnknownUser, Assert.Throws<GuestException>(() => users.FindGroup("none")).Code);
+        Assert.Equal(AgentErrorCodes.InvalidRequest, Assert.Throws<GuestException>(() => users.FindGroup("")).Code);
+    }
+
+    [Fact]
     public void Find_NothingAsked_PrefersSandboxAndFallsBackToRoot()
     {
         Assert.Equal(1000u, Create("sandbox:x:1000:1000::/h:/bin/sh\n", "").Find(null).Uid);

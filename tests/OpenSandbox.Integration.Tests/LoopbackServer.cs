@@ -7,18 +7,22 @@ namespace OpenSandbox.Integration.Tests;
 internal sealed class LoopbackServer : IAsyncDisposable
 {
     private readonly Socket _listener = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
-    private readonly Func<Socket, Task> _serve;
+    private readonly Func<Socket, Task>? _serve;
+    private readonly List<Socket> _unread = [];
     private readonly CancellationTokenSource _stop = new();
     private readonly Task _loop;
     private int _accepted;
 
-    internal LoopbackServer(Func<Socket, Task> serve)
+    internal LoopbackServer(Func<Socket, Task>? serve)
     {
         _serve = serve;
         _listener.Bind(new IPEndPoint(IPAddress.Loopback, 0));
         _listener.Listen(1024);
         _loop = AcceptAsync();
     }
+
+    /// <summary>A server that accepts and never reads.</summary>
+    internal static LoopbackServer ThatReadsNothing() => new(null);
 
     internal int Port => ((IPEndPoint)_listener.LocalEndPoint!).Port;
 
@@ -65,6 +69,7 @@ internal sealed class LoopbackServer : IAsyncDisposable
         await _stop.CancelAsync();
         _listener.Dispose();
         await _loop;
+        _unread.ForEach(static socket => socket.Dispose());
         _stop.Dispose();
     }
 
@@ -76,7 +81,14 @@ internal sealed class LoopbackServer : IAsyncDisposable
             {
                 Socket socket = await _listener.AcceptAsync(_stop.Token);
                 Interlocked.Increment(ref _accepted);
-                _ = ServeAsync(socket);
+                if (_serve is null)
+                {
+                    _unread.Add(socket);
+                }
+                else
+                {
+                    _ = ServeAsync(socket, _serve);
+                }
             }
         }
         catch (Exception stopped) when (stopped is OperationCanceledException or ObjectDisposedException or SocketException)
@@ -85,13 +97,13 @@ internal sealed class LoopbackServer : IAsyncDisposable
         }
     }
 
-    private async Task ServeAsync(Socket socket)
+    private static async Task ServeAsync(Socket socket, Func<Socket, Task> serve)
     {
         using (socket)
         {
             try
             {
-                await _serve(socket);
+                await serve(socket);
             }
             catch (SocketException)
             {

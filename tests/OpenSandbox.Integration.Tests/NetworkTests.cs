@@ -139,6 +139,43 @@ public sealed class NetworkTests(HostFixture fixture)
         Assert.Equal("fine\n", result.StandardOutput);
     }
 
+    [SkippableTheory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Connections_ThatNobodyReads_TakeBoundedMemory(bool serverSends)
+    {
+        const int connections = 64;
+        const long bound = connections * (256L + 64 + 64) * 1024; // a window, a buffer, and room for what else there is
+        await using var server = serverSends ? new LoopbackServer(LoopbackServer.FloodOrEchoAsync) : LoopbackServer.ThatReadsNothing();
+        await using Sandbox sandbox = await fixture.HostWithImage.CreateAsync(Allowing($"127.0.0.1:{server.Port}"));
+        long before = GC.GetTotalMemory(forceFullCollection: true);
+
+        await using SandboxProcess program = await StartServerAsync(sandbox, $$"""
+            import socket
+            all = []
+            for i in range({{connections}}):
+                s = socket.create_connection(("192.0.0.1", {{server.Port}}), 30)
+                s.sendall(b"F")
+                s.setblocking(False)
+                all.append(s)
+            full = 0
+            while full < 20:   # until nothing has been taken for a while
+                moved = 0
+                for s in all:
+                    try:
+                        if not {{(serverSends ? "True" : "False")}}: moved += s.send(b"x" * 65536)
+                    except BlockingIOError: pass
+                full = 0 if moved else full + 1
+            print("up", flush=True)
+            import sys; sys.stdin.read()
+            """);
+
+        long grown = GC.GetTotalMemory(forceFullCollection: true) - before;
+        Assert.True(grown < bound, $"{connections} connections took {grown} bytes");
+        Assert.Equal(connections, sandbox.Network.Statistics.ConnectionsActive);
+        Assert.Equal("alive\n", (await sandbox.ExecAsync(["echo", "alive"]).WaitAsync(s_limit)).StandardOutput);
+    }
+
     [SkippableFact]
     public async Task Connection_ClosedByServerWithReset_IsResetInGuest()
     {
@@ -312,6 +349,20 @@ public sealed class NetworkTests(HostFixture fixture)
         await connection.DisposeAsync();
 
         Assert.Equal("reset", await ReadLineAsync(server));
+    }
+
+    [SkippableFact]
+    public async Task MetadataScale_WhereTheSandboxMay_IsCarriedOut()
+    {
+        await using Sandbox sandbox = await fixture.HostWithImage.CreateAsync(new SandboxSpec { MaxGuestScaleMib = 2_048 });
+        string[] curl = ["curl", "-sS", "-w", "%{http_code}", "--max-time", "120", "-X", "POST", "http://169.254.169.254/v1/scale", "-d"];
+
+        ExecResult grown = await sandbox.ExecAsync([.. curl, "{\"memoryMB\":1024}"]).WaitAsync(s_limit);
+        ExecResult tooMuch = await sandbox.ExecAsync([.. curl, "{\"memoryMB\":4096}"]).WaitAsync(s_limit);
+
+        Assert.Equal("{\"ok\":true,\"memoryMB\":1024,\"cpuPercent\":100}200", grown.StandardOutput);
+        Assert.Equal(1_024, sandbox.Limits.MemoryMib);
+        Assert.EndsWith("400", tooMuch.StandardOutput, StringComparison.Ordinal);
     }
 
     private static async Task SendAsync(SandboxPortStream connection, byte[] bytes)

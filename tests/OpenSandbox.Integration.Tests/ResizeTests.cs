@@ -50,6 +50,140 @@ public sealed class ResizeTests(HostFixture fixture)
         Assert.True(killed.Exit.OutOfMemory);
     }
 
+    [SkippableFact]
+    public async Task Resize_BelowTheGoldensMemory_IsALimitOnProcesses()
+    {
+        await using Sandbox sandbox = await fixture.HostWithImage.CreateAsync(cancellationToken: ExecTests.Deadline());
+        long before = await MemTotalAsync(sandbox);
+
+        SandboxLimits limits = await sandbox.ResizeAsync(256, cancellationToken: ExecTests.Deadline());
+
+        Assert.Equal((256, 25), (limits.MemoryMib, limits.CpuPercent));
+        Assert.Equal(NinetyPercent(256L << 20), limits.MemoryMaxBytes);
+        Assert.Equal(limits.MemoryMaxBytes, await NumberAsync(sandbox, "memory.max"));
+        Assert.Equal(before, await MemTotalAsync(sandbox));
+        Assert.Equal("25000 100000\n", await sandbox.Files.ReadAllTextAsync("/sys/fs/cgroup/sandbox/cpu.max", ExecTests.Deadline()));
+        Assert.True((await sandbox.ExecAsync(["python3", "-c", Holder, "300"], cancellationToken: ExecTests.Deadline())).Exit.OutOfMemory);
+    }
+
+    [SkippableFact]
+    public async Task Resize_OnlyCpuOrProcesses_LeavesTheRest()
+    {
+        await using Sandbox sandbox = await fixture.HostWithImage.CreateAsync(cancellationToken: ExecTests.Deadline());
+        SandboxLimits before = await sandbox.GetLimitsAsync(ExecTests.Deadline());
+
+        SandboxLimits limits = await sandbox.ResizeAsync(new SandboxResize { CpuPercent = 70, PidsMax = 40 }, ExecTests.Deadline());
+
+        Assert.Equal(before with { CpuPercent = 70, PidsMax = 40 }, limits with { MemoryInUseBytes = before.MemoryInUseBytes });
+        Assert.Equal(40, await NumberAsync(sandbox, "pids.max"));
+        Assert.Equal(sandbox.Limits, limits);
+        ExecResult many = await sandbox.ExecAsync(["sh", "-c", "for i in $(seq 60); do sleep 30 & done"], cancellationToken: ExecTests.Deadline());
+        Assert.Contains("fork", many.StandardError, StringComparison.OrdinalIgnoreCase);
+    }
+
+    [SkippableFact]
+    public async Task Resize_ManyAtOnce_AreCarriedOutOneAfterTheOther()
+    {
+        await using Sandbox sandbox = await fixture.HostWithImage.CreateAsync(cancellationToken: ExecTests.Deadline());
+        int[] sizes = [1_024, 640, 2_048, 256, 1_152, 512, 896];
+
+        SandboxLimits[] results = await Task.WhenAll(sizes.Select(size => sandbox.ResizeAsync(size, cancellationToken: ExecTests.Deadline(240))));
+
+        Assert.Equal(sizes, results.Select(static limits => limits.MemoryMib));
+        SandboxLimits last = sandbox.Limits;
+        Assert.Contains(last.MemoryMib, sizes);
+        Assert.Equal(last.GuestMemoryBytes, await MemTotalAsync(sandbox));
+        Assert.Equal(last.MemoryMaxBytes, await NumberAsync(sandbox, "memory.max"));
+    }
+
+    [SkippableFact]
+    public async Task Resize_ShrinkWithTheCacheFull_DropsTheCacheAndSucceeds()
+    {
+        await using Sandbox sandbox = await fixture.HostWithImage.CreateAsync(new SandboxSpec { MemoryMib = 2_048 }, ExecTests.Deadline());
+        (await sandbox.ExecAsync(
+            ["sh", "-c", "head -c 1200000000 /dev/zero > /workspace/big && sync && cat /workspace/big > /dev/null"],
+            cancellationToken: ExecTests.Deadline(240))).EnsureSuccess();
+
+        SandboxLimits limits = await sandbox.ResizeAsync(512, cancellationToken: ExecTests.Deadline(240));
+
+        Assert.Equal(512, limits.MemoryMib);
+        Assert.Equal("1200000000\n", (await sandbox.ExecAsync(["stat", "-c", "%s", "/workspace/big"], cancellationToken: ExecTests.Deadline())).StandardOutput);
+    }
+
+    [SkippableFact]
+    public async Task Resize_GuestCannotLetGo_SaysHowFarItCameAndStaysUsable()
+    {
+        await using Sandbox sandbox = await fixture.HostWithImage.CreateAsync(new SandboxSpec { MemoryMib = 1_024 }, ExecTests.Deadline());
+
+        // Root in the guest stops the kernel from taking blocks back: memory that is pinned has the same effect.
+        (await sandbox.ExecAsync(
+            ["sh", "-c", "for b in /sys/bus/virtio/drivers/virtio_mem/virtio*; do basename $b > /sys/bus/virtio/drivers/virtio_mem/unbind || true; done; true"],
+            new ExecOptions { User = "root" },
+            ExecTests.Deadline(60))).EnsureSuccess();
+
+        SandboxResizeException partly = await Assert.ThrowsAsync<SandboxResizeException>(
+            () => sandbox.ResizeAsync(512, cancellationToken: ExecTests.Deadline(120)));
+
+        Assert.Equal(512, partly.RequestedMib);
+        Assert.Equal(1_024, partly.Limits.MemoryMib);
+        Assert.Equal(sandbox.Limits, partly.Limits);
+        Assert.Equal(partly.Limits.MemoryMaxBytes, await NumberAsync(sandbox, "memory.max"));
+        Assert.Equal(NinetyPercent(await MemTotalAsync(sandbox)), partly.Limits.MemoryMaxBytes);
+        Assert.Equal("ok\n", (await sandbox.ExecAsync(["echo", "ok"], cancellationToken: ExecTests.Deadline())).StandardOutput);
+    }
+
+    [SkippableFact]
+    public async Task Resize_MoreThanTheHostHas_IsRefusedAndChangesNothing()
+    {
+        Skip.If(fixture.Host.Accelerator != "tcg", "a host of its own would have to find out about KVM first");
+        string state = Directory.CreateTempSubdirectory("opensandbox-resize-").FullName;
+        try
+        {
+            await using SandboxHost host = await SandboxHost.StartAsync(
+                HostFixture.Options with { MaxMemoryMib = 262_144, StateDirectory = state, Accelerator = AcceleratorChoice.Tcg });
+            await using Sandbox sandbox = await host.CreateAsync(new SandboxSpec { Image = null }, ExecTests.Deadline());
+            SandboxLimits before = sandbox.Limits;
+
+            await Assert.ThrowsAsync<SandboxCapacityException>(() => sandbox.ResizeAsync(262_144, cancellationToken: ExecTests.Deadline()));
+
+            Assert.Equal(before, sandbox.Limits);
+            Assert.Equal(768, (await sandbox.ResizeAsync(768, cancellationToken: ExecTests.Deadline())).MemoryMib);
+        }
+        finally
+        {
+            Directory.Delete(state, recursive: true);
+        }
+    }
+
+    [SkippableFact]
+    public async Task Resize_CancelledBeforeItsTurn_ChangesNothing()
+    {
+        await using Sandbox sandbox = await fixture.HostWithImage.CreateAsync(cancellationToken: ExecTests.Deadline());
+        using var cancelled = new CancellationTokenSource();
+        await cancelled.CancelAsync();
+
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => sandbox.ResizeAsync(1_024, cancellationToken: cancelled.Token));
+
+        Assert.Equal(512, sandbox.Limits.MemoryMib);
+        Assert.Throws<ArgumentException>(() => { _ = sandbox.ResizeAsync(1_000); });
+    }
+
+    [SkippableFact]
+    public async Task GuestScale_WithinItsBounds_IsCarriedOutAndElseRefused()
+    {
+        await using Sandbox allowed = await fixture.HostWithImage.CreateAsync(new SandboxSpec { MaxGuestScaleMib = 1_024 }, ExecTests.Deadline());
+        await using Sandbox plain = await fixture.HostWithImage.CreateAsync(cancellationToken: ExecTests.Deadline());
+
+        GuestScaleReply done = await allowed.HandleScaleRequestAsync(1_000, 150, ExecTests.Deadline());
+        GuestScaleReply tooMuch = await allowed.HandleScaleRequestAsync(1_025, null, ExecTests.Deadline());
+        GuestScaleReply refused = await plain.HandleScaleRequestAsync(1_024, null, ExecTests.Deadline());
+
+        Assert.Equal((1_024, 150), (done.Limits!.MemoryMib, done.Limits.CpuPercent));
+        Assert.Equal((GuestScaleRefusal.Invalid, true), (tooMuch.Refusal, tooMuch.Text.Contains("1024", StringComparison.Ordinal)));
+        Assert.Equal(GuestScaleRefusal.NotAllowed, refused.Refusal);
+        Assert.Equal(512, plain.Limits.MemoryMib);
+    }
+
     private static long NinetyPercent(long bytes) => bytes / 100 * 90 / 4_096 * 4_096;
 
     private static async Task<string> ReadSomeAsync(SandboxProcess process)

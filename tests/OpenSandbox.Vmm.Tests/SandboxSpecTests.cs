@@ -19,6 +19,12 @@ public sealed class SandboxSpecTests
         { new SandboxSpec { EnvironmentVariables = new Dictionary<string, string> { ["A=B"] = "" } }, "'A=B'" },
         { new SandboxSpec { EnvironmentVariables = new Dictionary<string, string> { [""] = "" } }, "must not be empty" },
         { new SandboxSpec { EnvironmentVariables = new Dictionary<string, string> { ["A"] = "\0" } }, "NUL" },
+        { new SandboxSpec { MaxGuestScaleMib = 128 }, "scaling from inside" },
+        { new SandboxSpec { MaxGuestScaleMib = 2_176 }, "MaxMemoryMib" },
+        { new SandboxSpec { Metadata = new Dictionary<string, string> { [""] = "" } }, "1 to 128 bytes" },
+        { new SandboxSpec { Metadata = new Dictionary<string, string> { ["a"] = new string('x', 1_025) } }, "up to 1024" },
+        { new SandboxSpec { Metadata = Enumerable.Range(0, 65).ToDictionary(static i => $"{i}", static _ => "") }, "64 entries" },
+        { new SandboxSpec { Metadata = Enumerable.Range(0, 17).ToDictionary(static i => $"{i}", static _ => new string('x', 1_000)) }, "16384 bytes" },
     };
 
     [Theory]

@@ -28,7 +28,7 @@ public sealed record ProcessRequest
     public bool WholeCgroup { get; init; }
 
     /// <summary>
-    /// Signal: the signal to each process of the cgroup, but the process itself, that was started within the last so many milliseconds.
+    /// Signal: SIGKILL to the process itself, and to each other one of its cgroup that was started within the last so many milliseconds.
     /// </summary>
     public long? YoungerThanMilliseconds { get; init; }
 

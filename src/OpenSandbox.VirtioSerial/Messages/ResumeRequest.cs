@@ -26,4 +26,7 @@ public sealed record ResumeRequest
 
     /// <summary>Bytes of hot-plugged memory to wait for before the result; 0 or absent: none.</summary>
     public long? PluggedMemoryBytes { get; init; }
+
+    /// <summary>What the metadata service tells the sandbox's processes; absent: nothing.</summary>
+    public SandboxDescription? Description { get; init; }
 }

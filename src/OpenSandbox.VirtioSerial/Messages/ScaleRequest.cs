@@ -4,8 +4,8 @@ namespace OpenSandbox.VirtioSerial;
 public sealed record ScaleRequest
 {
     /// <summary>RAM asked for, MiB.</summary>
-    public required int MemoryMib { get; init; }
+    public required long MemoryMib { get; init; }
 
     /// <summary>CPU limit asked for, percent of one CPU; absent: by memory.</summary>
-    public int? CpuPercent { get; init; }
+    public long? CpuPercent { get; init; }
 }

@@ -11,8 +11,15 @@ internal static class Deadlines
             return new CancellationTokenSource(limit, time);
         }
 
-        var source = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-        source.CancelAfter(limit);
-        return source;
+        if (time == TimeProvider.System)
+        {
+            var source = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+            source.CancelAfter(limit);
+            return source;
+        }
+
+        // CancelAfter knows only the system's clock. With another one there are two sources, and the inner one ends with its timer.
+        var timer = new CancellationTokenSource(limit, time);
+        return CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, timer.Token);
     }
 }

@@ -1,12 +1,19 @@
+using System.Runtime.InteropServices;
 using System.Text;
 
 namespace OpenSandbox.Vmm;
 
-/// <summary>What a shell says on its report pipe: lines that begin with the token of the run, and the shell's state ahead of a run.</summary>
+/// <summary>
+/// What a shell says on its report pipe: the state of the shell ahead of a run, and lines that begin with the token of the run. Whatever the
+/// guest sends, its memory is bounded, and its work is in proportion to the bytes.
+/// </summary>
 /// <param name="limit">Bytes of state that are kept; a state that is larger is not kept at all.</param>
 internal sealed class ShellReports(int limit)
 {
+    private const string EndOfState = "state";
+
     private readonly List<byte> _bytes = [];
+    private int _lineStart;
     private bool _overflow;
 
     /// <summary>The last complete state, or <see langword="null"/>.</summary>
@@ -16,6 +23,7 @@ internal sealed class ShellReports(int limit)
     internal void Clear()
     {
         _bytes.Clear();
+        _lineStart = 0;
         _overflow = false;
     }
 
@@ -25,23 +33,18 @@ internal sealed class ShellReports(int limit)
     /// <returns>The run's status, once it has been said.</returns>
     internal string? Add(ReadOnlySpan<byte> bytes, string token)
     {
-        byte[] mark = Encoding.ASCII.GetBytes($"\n{token} ");
         foreach (byte next in bytes)
         {
             if (_bytes.Count == limit)
             {
-                // Too much to keep. The end of it stays, where the token is.
+                // Too much to keep. A token begins a line of its own, so none is lost but one in a line of this length.
+                _bytes.Clear();
+                _lineStart = 0;
                 _overflow = true;
-                _bytes.RemoveRange(0, _bytes.Count - mark.Length - 16);
             }
 
             _bytes.Add(next);
-            if (next != (byte)'\n' || TakeLine(mark) is not string said)
-            {
-                continue;
-            }
-
-            if (said != "state")
+            if (next == (byte)'\n' && TakeLine(token) is string said && said != EndOfState)
             {
                 return said;
             }
@@ -50,25 +53,25 @@ internal sealed class ShellReports(int limit)
         return null;
     }
 
-    /// <summary>What the last line says, if it is one of the run's; the bytes are then used up.</summary>
-    private string? TakeLine(byte[] mark)
+    /// <summary>Takes the line that is complete now.</summary>
+    /// <returns>What it says, if it is one of the run's.</returns>
+    private string? TakeLine(string token)
     {
-        Span<byte> all = System.Runtime.InteropServices.CollectionsMarshal.AsSpan(_bytes);
-        Span<byte> body = all[..^1];
-        int start = body.LastIndexOf(mark);
-        if (start < 0 || body[(start + mark.Length)..].Contains((byte)'\n'))
+        ReadOnlySpan<byte> all = CollectionsMarshal.AsSpan(_bytes);
+        ReadOnlySpan<byte> line = all[_lineStart..^1];
+        if (line.Length <= token.Length || line[token.Length] != (byte)' ' || Encoding.UTF8.GetString(line[..token.Length]) != token)
         {
+            _lineStart = _bytes.Count;
             return null;
         }
 
-        string said = Encoding.UTF8.GetString(body[(start + mark.Length)..]);
-        if (said == "state")
+        string said = Encoding.UTF8.GetString(line[(token.Length + 1)..]);
+        if (said == EndOfState)
         {
-            State = _overflow ? null : Encoding.UTF8.GetString(all[..start]);
+            State = _overflow ? null : Encoding.UTF8.GetString(all[.._lineStart]);
         }
 
-        _bytes.Clear();
-        _overflow = false;
+        Clear();
         return said;
     }
 }

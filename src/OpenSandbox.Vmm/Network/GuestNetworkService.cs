@@ -11,12 +11,24 @@ internal sealed class GuestNetworkService
     private readonly string _sandboxId;
     private readonly GuestChannel _channel;
     private readonly EgressGateway _gateway;
+    private readonly Func<long, long?, CancellationToken, Task<GuestScaleReply>> _scale;
     private readonly ILogger _logger;
     private readonly TaskCompletionSource _drained = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private int _running = 1; // the loop itself
 
-    internal GuestNetworkService(string sandboxId, GuestChannel channel, EgressGateway gateway, ILogger logger)
+    /// <param name="sandboxId">Whose network it is; for the log.</param>
+    /// <param name="channel">Where the agent's streams come from.</param>
+    /// <param name="gateway">Decides on connections and names.</param>
+    /// <param name="scale">Decides on the guest's wishes for another size.</param>
+    /// <param name="logger">For what goes wrong.</param>
+    internal GuestNetworkService(
+        string sandboxId,
+        GuestChannel channel,
+        EgressGateway gateway,
+        Func<long, long?, CancellationToken, Task<GuestScaleReply>> scale,
+        ILogger logger)
     {
+        _scale = scale;
         _sandboxId = sandboxId;
         _channel = channel;
         _gateway = gateway;
@@ -90,6 +102,9 @@ internal sealed class GuestNetworkService
                 ReadOnlyMemory<byte> answer = await _gateway.ResolveAsync(dns.Query, dns.OverTcp, _channel.Closed).ConfigureAwait(false);
                 stream.Complete(new HostReply { Dns = answer.ToArray() });
                 break;
+            case { Op: Operations.Scale, Scale: { } scale }:
+                await ScaleAsync(stream, scale).ConfigureAwait(false);
+                break;
             default:
                 Refuse(stream, AgentErrorCodes.InvalidRequest, "no such request, or not with these parameters");
                 break;
@@ -119,6 +134,24 @@ internal sealed class GuestNetworkService
             stream.Start();
             await EgressRelay.RunAsync(stream, connection).ConfigureAwait(false);
         }
+    }
+
+    private async Task ScaleAsync(AgentStream stream, ScaleRequest request)
+    {
+        GuestScaleReply reply = await _scale(request.MemoryMib, request.CpuPercent, _channel.Closed).ConfigureAwait(false);
+        if (reply.Limits is SandboxLimits limits)
+        {
+            stream.Complete(new HostReply { MemoryMib = limits.MemoryMib, CpuPercent = limits.CpuPercent });
+            return;
+        }
+
+        string code = reply.Refusal switch
+        {
+            GuestScaleRefusal.NotAllowed => AgentErrorCodes.Refused,
+            GuestScaleRefusal.Invalid => AgentErrorCodes.InvalidRequest,
+            _ => AgentErrorCodes.LimitReached,
+        };
+        Refuse(stream, code, reply.Text);
     }
 
     private static void Refuse(AgentStream stream, string code, string message) =>

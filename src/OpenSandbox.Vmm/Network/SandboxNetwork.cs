@@ -2,6 +2,12 @@ namespace OpenSandbox.Vmm;
 
 /// <summary>The network of one sandbox, as its owner sees it: what it may reach, what it has used and what it was refused.</summary>
 /// <remarks>Thread-safe. Everything stays readable after the sandbox has ended.</remarks>
+/// <example>
+/// <code>
+/// network.UpdatePolicy(policy => policy with { Rules = [EgressRule.Allow("example.org"), .. policy.Rules] });
+/// Console.WriteLine(network.Statistics.BytesReceived);
+/// </code>
+/// </example>
 public sealed class SandboxNetwork
 {
     private readonly EgressGateway _gateway;

@@ -299,6 +299,24 @@ public sealed class EgressConnectionTests
     }
 
     [Fact]
+    public async Task Policy_ChangedBetweenDecisionAndConnection_IsJudgedByTheNewOne()
+    {
+        using var listener = new Listener();
+        var clock = new ManualClock();
+        await using EgressGateway gateway = Gateways.Make(s_loopback, time: clock);
+        // The deadline of connecting starts when the decision has been made.
+        clock.TimerStarting = () => gateway.Policy = EgressPolicy.DenyAll;
+
+        EgressRefusedException refused = await Assert.ThrowsAsync<EgressRefusedException>(
+            async () => await gateway.ConnectAsync(listener.Address, Limits.Token));
+
+        Assert.Equal(EgressRefusalReason.GuardedAddress, refused.Reason);
+        using Socket remote = await listener.AcceptAsync();
+        await Assert.ThrowsAsync<SocketException>(async () => await remote.ReceiveAsync(new byte[1], SocketFlags.None, Limits.Token));
+        Assert.Equal((0, 0), (gateway.Statistics.ConnectionsOpened, gateway.Statistics.ConnectionsActive));
+    }
+
+    [Fact]
     public async Task Policy_ChangedAgainAndAgainWhileConnecting_NeverLeavesARefusedConnectionOpen()
     {
         using var listener = new Listener();
@@ -341,6 +359,83 @@ public sealed class EgressConnectionTests
         await Assert.ThrowsAsync<ObjectDisposedException>(async () => await gateway.ConnectAsync(listener.Address, Limits.Token));
         await Assert.ThrowsAsync<ObjectDisposedException>(async () => await gateway.ResolveAsync(Wire.Query("example.org"), false, Limits.Token));
         Assert.Equal(1, gateway.Statistics.ConnectionsOpened);
+    }
+
+    [Fact]
+    public async Task Gateway_ManyRequestsAtOnceAndDisposedInBetween_LeavesNothing()
+    {
+        using var listener = new Listener();
+        await using var server = DnsTestServer.With("93.184.215.14");
+        EgressGateway gateway = Gateways.Make(s_loopback, server.Address, new EgressLimits { MaxConnections = 8, ConnectionsPerSecond = 100_000, DnsQueriesPerSecond = 100_000 });
+        EgressPolicy[] policies = [s_loopback, EgressPolicy.DenyAll, EgressPolicy.AllowPublic with { Rules = s_loopback.Rules }];
+        var started = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        int operations = 0;
+        Task[] guests = [.. Enumerable.Range(0, 16).Select(seed => Task.Run(async () =>
+        {
+            var random = new Random(seed);
+            byte[] buffer = new byte[4];
+            for (int i = 0; i < 100_000; i++)
+            {
+                if (Interlocked.Increment(ref operations) == 400)
+                {
+                    started.TrySetResult();
+                }
+
+                try
+                {
+                    switch (random.Next(4))
+                    {
+                        case 0:
+                            gateway.Policy = policies[random.Next(policies.Length)];
+                            break;
+                        case 1:
+                            await gateway.ResolveAsync(Wire.Query($"n{i}.example.org"), overTcp: false, Limits.Token);
+                            break;
+                        default:
+                            using (EgressConnection connection = await gateway.ConnectAsync(listener.Address, Limits.Token))
+                            {
+                                await connection.SendAsync(buffer, Limits.Token);
+                                if (random.Next(2) == 0)
+                                {
+                                    connection.Abort();
+                                }
+                            }
+
+                            break;
+                    }
+                }
+                catch (Exception expected) when (expected is EgressRefusedException or EgressConnectException or EgressConnectionException)
+                {
+                    // Refused, reset or not reachable: all of them are answers.
+                }
+                catch (ObjectDisposedException)
+                {
+                    return;
+                }
+            }
+        }))];
+        Task accepting = Task.Run(async () =>
+        {
+            try
+            {
+                while (true)
+                {
+                    (await listener.AcceptAsync()).Dispose();
+                }
+            }
+            catch (Exception ended) when (ended is SocketException or ObjectDisposedException or OperationCanceledException)
+            {
+                // The test is over.
+            }
+        });
+        await started.Task.WaitAsync(Limits.Wait);
+
+        await gateway.DisposeAsync().AsTask().WaitAsync(Limits.Wait);
+        await Task.WhenAll(guests).WaitAsync(Limits.Wait);
+
+        Assert.Equal(0, gateway.Statistics.ConnectionsActive);
+        listener.Dispose();
+        await accepting.WaitAsync(Limits.Wait);
     }
 
     private static async Task<string> ReadAsync(Socket socket, int count)

@@ -12,15 +12,16 @@ internal sealed record ServerQuery(ushort Id, string Name, ushort Type, bool Ove
 internal sealed class DnsTestServer : IAsyncDisposable
 {
     private readonly Func<ServerQuery, IEnumerable<byte[]>> _answer;
-    private readonly Socket _udp = new(AddressFamily.InterNetwork, SocketType.Dgram, ProtocolType.Udp);
-    private readonly Socket _tcp = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+    private readonly Socket _udp;
+    private readonly Socket _tcp;
     private readonly CancellationTokenSource _stopping = new();
     private readonly Task _work;
 
     internal DnsTestServer(Func<ServerQuery, IEnumerable<byte[]>> answer)
     {
         _answer = answer;
-        Address = Bind();
+        (_udp, _tcp) = Bind();
+        Address = (IPEndPoint)_udp.LocalEndPoint!;
         _tcp.Listen();
         _work = Task.WhenAll(Task.Run(ServeUdpAsync), Task.Run(ServeTcpAsync));
     }
@@ -59,12 +60,25 @@ internal sealed class DnsTestServer : IAsyncDisposable
 
     private static ushort RecordType(byte[] record, string owner) => BinaryPrimitives.ReadUInt16BigEndian(record.AsSpan(Wire.Name(owner).Length));
 
-    private IPEndPoint Bind()
+    private static (Socket Udp, Socket Tcp) Bind()
     {
-        _tcp.Bind(new IPEndPoint(IPAddress.Loopback, 0));
-        var address = (IPEndPoint)_tcp.LocalEndPoint!;
-        _udp.Bind(address);
-        return address;
+        for (int tries = 1; ; tries++)
+        {
+            var udp = new Socket(AddressFamily.InterNetwork, SocketType.Dgram, ProtocolType.Udp);
+            var tcp = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+            try
+            {
+                udp.Bind(new IPEndPoint(IPAddress.Loopback, 0));
+                tcp.Bind(udp.LocalEndPoint!);
+                return (udp, tcp);
+            }
+            catch (SocketException) when (tries < 50)
+            {
+                // Another test has the same port for TCP.
+                udp.Dispose();
+                tcp.Dispose();
+            }
+        }
     }
 
     private IEnumerable<byte[]> Answer(byte[] message, bool overTcp)

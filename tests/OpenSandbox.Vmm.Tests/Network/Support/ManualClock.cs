@@ -8,6 +8,9 @@ internal sealed class ManualClock : TimeProvider
     private readonly List<(int Count, TaskCompletionSource Reached)> _waiters = [];
     private long _now;
 
+    /// <summary>Runs on whoever starts a timer, at that moment.</summary>
+    internal Action? TimerStarting { get; set; }
+
     public override long TimestampFrequency => TimeSpan.TicksPerSecond;
 
     public override long GetTimestamp() => Interlocked.Read(ref _now);
@@ -16,6 +19,7 @@ internal sealed class ManualClock : TimeProvider
 
     public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
     {
+        TimerStarting?.Invoke();
         var timer = new ManualTimer(this, callback, state);
         lock (_lock)
         {
