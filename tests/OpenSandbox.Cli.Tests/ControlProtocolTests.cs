@@ -121,7 +121,11 @@ public sealed class ControlProtocolTests
     [Fact]
     public async Task Connect_SomethingElse_SaysSo()
     {
-        await using var keeper = new FakeKeeper(static async (socket, ending) => await socket.SendAsync("SSH-2.0-x\r\n"u8.ToArray(), ending));
+        await using var keeper = new FakeKeeper(static async (socket, ending) =>
+        {
+            await socket.SendAsync("SSH-2.0-x\r\n"u8.ToArray(), ending);
+            await socket.ReceiveAsync(new byte[100], ending);
+        });
         CliResult result = await ExecAsync(keeper);
         Assert.Equal((125, "opensandbox: the other side of the control socket is not opensandbox\n"), (result.ExitCode, result.Error));
     }
