@@ -18,11 +18,13 @@ public sealed class SandboxProcess : IAsyncDisposable
     private readonly ProcessHold _hold;
     private readonly TimeSpan? _timeout;
     private readonly long _started;
+    private readonly Lock _resultGate = new();
     private readonly byte[] _gap = new byte[sizeof(long)];
     private int _gapLength;
     private long _sequence;
     private bool _atEnd;
     private SandboxProcessExit? _exit;
+    private Task<SandboxProcessExit>? _result;
     private int _disposed;
 
     private SandboxProcess(Sandbox sandbox, GuestStream stream, StartedReply started, ProcessAttached attached, ProcessHold hold, TimeSpan? timeout)
@@ -135,8 +137,8 @@ public sealed class SandboxProcess : IAsyncDisposable
         CancellationToken token = deadline?.Token ?? cancellationToken;
         try
         {
-            return _exit = _atEnd
-                ? SandboxProcessExit.From(await _stream.GetResultAsync(ProtocolJsonContext.Default.ExecResultMessage, token).ConfigureAwait(false))
+            return _exit = _atEnd || _stream.IsEnded
+                ? await TakeResult().WaitAsync(token).ConfigureAwait(false)
                 : await _sandbox.Processes.WaitAsync(Id, token).ConfigureAwait(false);
         }
         catch (OperationCanceledException late) when (deadline is not null)
@@ -190,20 +192,25 @@ public sealed class SandboxProcess : IAsyncDisposable
             return;
         }
 
-        await _stream.DisposeAsync().ConfigureAwait(false);
-        if (_hold != ProcessHold.Owner || _exit is not { LeftProcesses: true })
-        {
-            return; // the agent kills what runs when its owner lets go
-        }
-
+        bool ended = _exit is not null || _stream.IsEnded;
         try
         {
+            // While it runs, the agent kills it when its owner lets go.
+            if (_hold != ProcessHold.Owner || !ended || !(_exit ?? await WaitAsync().ConfigureAwait(false)).LeftProcesses)
+            {
+                return;
+            }
+
             await _sandbox.Processes.KillAsync(Id).ConfigureAwait(false);
         }
         catch (Exception gone) when (gone is SandboxLostException or SandboxStateException or SandboxTimeoutException or SandboxOperationException)
         {
             // Nothing is left in a sandbox that is gone, and the guest that does not know the process any more has nothing to kill.
             return;
+        }
+        finally
+        {
+            await _stream.DisposeAsync().ConfigureAwait(false);
         }
     }
 
@@ -281,6 +288,18 @@ public sealed class SandboxProcess : IAsyncDisposable
         {
             throw await GuestErrors.TranslateAsync(_sandbox, "reading a process's output", failure).ConfigureAwait(false);
         }
+    }
+
+    /// <summary>The result of a stream that has ended, once for all who wait.</summary>
+    private Task<SandboxProcessExit> TakeResult()
+    {
+        lock (_resultGate)
+        {
+            return _result ??= ReadAsync(this);
+        }
+
+        static async Task<SandboxProcessExit> ReadAsync(SandboxProcess process) => SandboxProcessExit.From(
+            await process._stream.GetResultAsync(ProtocolJsonContext.Default.ExecResultMessage).ConfigureAwait(false));
     }
 
     /// <summary>Takes bytes of gaps, which may arrive in pieces, and several at a time.</summary>

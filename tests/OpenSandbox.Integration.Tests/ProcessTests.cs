@@ -212,6 +212,18 @@ public sealed class ProcessTests(HostFixture fixture) : SandboxTests(fixture)
     }
 
     [SkippableFact]
+    public async Task Dispose_AfterTheEnd_KillsWhatIsLeft()
+    {
+        SandboxProcess process = await Sandbox.StartAsync("setsid nohup sleep 1007 >/dev/null 2>&1 & sleep 0.1; echo x", cancellationToken: Deadline());
+        Assert.Equal("x\n", await ReadTextAsync(process));
+        Assert.Equal("1\n", await CountAsync("sleep 1007"));
+
+        await process.DisposeAsync();
+
+        await ExecTests.UntilAsync(async () => await CountAsync("sleep 1007") == "0\n");
+    }
+
+    [SkippableFact]
     public async Task Kill_AfterTheEnd_KillsWhatIsLeft()
     {
         await using SandboxProcess process = await Sandbox.StartAsync(

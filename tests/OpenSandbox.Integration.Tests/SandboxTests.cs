@@ -75,7 +75,16 @@ public abstract class SandboxTests(HostFixture fixture) : IAsyncLifetime
         string text = "";
         while (!condition(text))
         {
-            SandboxOutput piece = await process.ReadAsync(buffer, Deadline(30));
+            SandboxOutput piece = default;
+            try
+            {
+                piece = await process.ReadAsync(buffer, Deadline(30));
+            }
+            catch (OperationCanceledException)
+            {
+                Assert.Fail("no more output after: " + text);
+            }
+
             Assert.False(piece.IsEnd, "the output ended after: " + text);
             all.Write(buffer, 0, piece.Count);
             text = Encoding.UTF8.GetString(all.ToArray());

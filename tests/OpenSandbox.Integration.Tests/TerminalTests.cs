@@ -74,8 +74,9 @@ public sealed class TerminalTests(HostFixture fixture) : SandboxTests(fixture)
         await ReadUntilAsync(shell, static text => text.Contains("sleep 1011\r\n", StringComparison.Ordinal));
         await TypeAsync(shell, "\u001a"); // Ctrl-Z
         await ReadUntilAsync(shell, static text => Regex.IsMatch(text, "Stopped[^$]*\\$ ", RegexOptions.NonBacktracking)); // typing ahead of the prompt may be lost
-        await TypeAsync(shell, "kill -9 %1; wait; exit 6\n");
+        await TypeAsync(shell, "bg; kill %1; wait; echo left; exit 6\n");
 
+        await ReadUntilAsync(shell, static text => text.Contains("\nleft", StringComparison.Ordinal));
         await ReadTextAsync(shell);
         Assert.Equal(6, (await shell.WaitAsync(Deadline())).ExitCode);
     }

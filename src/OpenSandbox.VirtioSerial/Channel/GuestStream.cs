@@ -28,6 +28,9 @@ public sealed class GuestStream : IAsyncDisposable
     /// <summary>Number of the stream on its port, from 1 upwards; for logs.</summary>
     public uint Id { get; }
 
+    /// <summary>Whether the agent has ended the request: its result, or error, is there. Never after disposal.</summary>
+    public bool IsEnded => _core.HasEnded(this);
+
     /// <summary>Waits until the request is under way.</summary>
     /// <param name="cancellationToken">Ends the wait.</param>
     /// <returns>The agent's reply head, or <see langword="null"/> when the request succeeded without one (stat, mkdir and the like).</returns>

@@ -128,6 +128,15 @@ internal sealed partial class StreamCore(PortSession port)
         _port.Writer.Flush();
     }
 
+    /// <summary>Whether Result or Error has come.</summary>
+    internal bool HasEnded(GuestStream handle)
+    {
+        lock (_lock)
+        {
+            return _handle == handle && _closed;
+        }
+    }
+
     /// <summary>Asks the agent to stop.</summary>
     internal void Cancel(GuestStream handle)
     {
