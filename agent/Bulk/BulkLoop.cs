@@ -85,6 +85,7 @@ internal sealed partial class BulkLoop
                 // A defect in one turn must not take PID 1 down; the session cannot be trusted any more.
                 KernelConsole.WriteLine($"opensandbox-agent: bulk loop: {exception}");
                 LoseSession();
+                _writer.Spoil();
             }
         }
     }

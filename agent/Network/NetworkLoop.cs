@@ -78,6 +78,7 @@ internal sealed partial class NetworkLoop : IHostRequests
                 // A defect in one turn must not take PID 1 down; the session cannot be trusted any more.
                 KernelConsole.WriteLine($"opensandbox-agent: network loop: {exception}");
                 LoseSession();
+                _writer.Spoil();
             }
         }
     }
@@ -102,7 +103,7 @@ internal sealed partial class NetworkLoop : IHostRequests
     {
         if (!IsUp || _ours >= ProtocolConstants.MaxAgentStreams)
         {
-            answered(null, null);
+            Post(() => answered(null, null)); // later: who asks again at once would nest without end
             return;
         }
 

@@ -92,7 +92,13 @@ internal sealed class Tunnel : NetworkStream
             return;
         }
 
-        if ((events & (Linux.EPOLLOUT | Linux.EPOLLERR | Linux.EPOLLHUP)) != 0)
+        if ((events & Linux.EPOLLERR) != 0 && TakeError() is var errno and not 0)
+        {
+            Break(errno); // also while nothing is read: a reset is not to wait for room or for the host
+            return;
+        }
+
+        if ((events & (Linux.EPOLLOUT | Linux.EPOLLHUP)) != 0)
         {
             Flush();
         }
@@ -210,11 +216,7 @@ internal sealed class Tunnel : NetworkStream
             return false;
         }
 
-        Span<byte> error = stackalloc byte[sizeof(int)];
-        uint length = sizeof(int);
-        int errno = Libc.GetSockOpt(_fd, Linux.SOL_SOCKET, Linux.SO_ERROR, error, ref length) < 0
-            ? Marshal.GetLastPInvokeError()
-            : BitConverter.ToInt32(error);
+        int errno = TakeError();
         if (errno != 0)
         {
             if (_targets.Count > 0)
@@ -235,6 +237,15 @@ internal sealed class Tunnel : NetworkStream
         Loop.NoteOutput();
         Flush();
         return _fd >= 0;
+    }
+
+    private int TakeError()
+    {
+        Span<byte> error = stackalloc byte[sizeof(int)];
+        uint length = sizeof(int);
+        return Libc.GetSockOpt(_fd, Linux.SOL_SOCKET, Linux.SO_ERROR, error, ref length) < 0
+            ? Marshal.GetLastPInvokeError()
+            : BitConverter.ToInt32(error);
     }
 
     private void Flush()
@@ -320,7 +331,11 @@ internal sealed class Tunnel : NetworkStream
     private void Break(int errno)
     {
         CloseSocket(reset: true);
-        if (IsOurs)
+        if (IsOurs && _closeWhenWritten)
+        {
+            Loop.Close(this); // the host has answered already
+        }
+        else if (IsOurs)
         {
             Loop.Abandon(this);
         }

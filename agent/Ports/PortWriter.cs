@@ -13,6 +13,8 @@ internal sealed class PortWriter(int fd)
 {
     private const int SmallestChunk = 4096;
 
+    private static readonly byte[] s_noFrame = new byte[ProtocolConstants.MaxFrameSize + ProtocolConstants.HeaderSize + ProtocolConstants.TrailerSize];
+
     private readonly object _gate = new(); // waited upon, which Lock cannot
     private byte[] _pending = new byte[2 * ProtocolConstants.MaxFrameSize];
     private int _pendingStart;
@@ -32,6 +34,19 @@ internal sealed class PortWriter(int fd)
             _tag = sessionTag;
             _pendingStart = _pendingEnd = 0;
             Drained();
+        }
+    }
+
+    /// <summary>
+    /// Ends the session in a way that the host cannot miss: what it gets is no frame, wherever the last one was cut off. For defects, after
+    /// which nothing of the session is left.
+    /// </summary>
+    internal void Spoil()
+    {
+        lock (_gate)
+        {
+            BeginSession(0);
+            Write(0, s_noFrame);
         }
     }
 

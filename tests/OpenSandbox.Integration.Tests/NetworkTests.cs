@@ -242,6 +242,37 @@ public sealed class NetworkTests(HostFixture fixture)
     }
 
     [SkippableFact]
+    public async Task Connections_ResetByGuestWhileServersAreStuck_GiveTheirPlacesBack()
+    {
+        await using LoopbackServer server = LoopbackServer.ThatReadsNothing();
+        await using Sandbox sandbox = await fixture.HostWithImage.CreateAsync(Allowing($"127.0.0.1:{server.Port}"));
+
+        // One is stuck because the server takes nothing, one because it says nothing after the program has sent its end.
+        await RunPythonAsync(sandbox, $$"""
+            import select, socket, struct
+            a = socket.create_connection(("192.0.0.1", {{server.Port}}), 30)
+            b = socket.create_connection(("192.0.0.1", {{server.Port}}), 30)
+            a.setblocking(False)
+            while select.select([], [a], [], 2)[1]:
+                try: a.send(b"x" * 65536)
+                except BlockingIOError: pass
+            b.sendall(b"hello"); b.shutdown(socket.SHUT_WR)
+            for s in (a, b):
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                s.close()
+            """);
+
+        var clock = Stopwatch.StartNew();
+        while (sandbox.Network.Statistics.ConnectionsActive > 0)
+        {
+            Assert.True(clock.Elapsed < TimeSpan.FromSeconds(30), "the connections are still there");
+            await sandbox.PingAsync();
+        }
+
+        Assert.Equal(2, sandbox.Network.Statistics.ConnectionsOpened);
+    }
+
+    [SkippableFact]
     public async Task Connection_OfEndedSandbox_IsResetAtServer()
     {
         var ended = new TaskCompletionSource<SocketError>(TaskCreationOptions.RunContinuationsAsynchronously);

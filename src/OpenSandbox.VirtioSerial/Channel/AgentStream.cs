@@ -8,8 +8,9 @@ public sealed class AgentStream : IAsyncDisposable
 {
     private readonly StreamCore _core;
 
-    internal AgentStream(GuestStream data, StreamCore core, OpenRequest request)
+    internal AgentStream(GuestStream data, StreamCore core, OpenRequest request, Task broken)
     {
+        Broken = broken;
         Data = data;
         Request = request;
         _core = core;
@@ -17,6 +18,12 @@ public sealed class AgentStream : IAsyncDisposable
 
     /// <summary>What the guest asks for. Its shape has been checked and nothing else: the guest wrote it.</summary>
     public OpenRequest Request { get; }
+
+    /// <summary>
+    /// Completes when the guest will send nothing more on this stream: it has broken the request off, or confirmed the answer, or the channel
+    /// has died. Never fails.
+    /// </summary>
+    public Task Broken { get; }
 
     /// <summary>
     /// The data of both directions. Reading fails with <see cref="GuestOperationException"/> (<see cref="AgentErrorCodes.Cancelled"/>) when the

@@ -91,6 +91,7 @@ internal sealed partial class PortSession
         StreamCore core;
         lock (_streamsLock)
         {
+            _channel.ThrowIfFailed(); // its end has passed the table by already: nobody would ever end this stream
             if (++_accepted > ProtocolConstants.MaxAgentStreams)
             {
                 throw new GuestProtocolException(
@@ -99,9 +100,9 @@ internal sealed partial class PortSession
 
             core = TakeSpare() ?? new StreamCore(this);
             var stream = new GuestStream(core, header.StreamId);
-            core.Begin(stream, header.StreamId, request.Op, accepted: true);
+            Task broken = core.BeginAccepted(stream, header.StreamId, request.Op, hasData: request.Op == Operations.Tcp);
             _streams.Add(header.StreamId, core);
-            handle = new AgentStream(stream, core, request);
+            handle = new AgentStream(stream, core, request, broken);
         }
 
         if (!_incoming.Writer.TryWrite(handle))

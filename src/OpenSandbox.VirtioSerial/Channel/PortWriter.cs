@@ -11,6 +11,12 @@ internal sealed class PortWriter
     /// <summary>Data writers wait while more than this is unsent. Other frames are bounded by their own rules and always go in.</summary>
     internal const int HighWater = 262_144;
 
+    /// <summary>
+    /// With more than this unsent the guest does not read any more: what it causes by writing (answers, credit) must not add up for ever.
+    /// Above what all requests and answers that may wait come to in practice.
+    /// </summary>
+    internal const int MaxUnsent = 128 * 1024 * 1024;
+
     private const int LowWater = HighWater / 2;
     private const int SmallSegment = 4_096;
     private const int LargeSegment = 65_536;
@@ -57,7 +63,15 @@ internal sealed class PortWriter
             Span<byte> frame = Reserve(size);
             payload.CopyTo(frame[ProtocolConstants.HeaderSize..]);
             FrameWriter.Seal(frame, type, flags, streamId, _sessionTag, payload.Length);
+            if (_unsent <= MaxUnsent)
+            {
+                return;
+            }
+
+            _closed = true;
         }
+
+        _lost(new IOException($"more than {MaxUnsent} bytes wait for the guest, which does not read"));
     }
 
     /// <summary>Appends bytes that are no frame: padding and preamble.</summary>

@@ -8,6 +8,26 @@ internal sealed partial class StreamCore
     private static readonly byte[] s_abandoned = System.Text.Json.JsonSerializer.SerializeToUtf8Bytes(
         new AgentError { Code = AgentErrorCodes.Cancelled, Message = "the host closed the stream" }, ProtocolJsonContext.Default.AgentError);
 
+    private TaskCompletionSource? _broken;
+
+    /// <summary>Begins a stream that the agent has opened.</summary>
+    /// <param name="handle">Its owner's view.</param>
+    /// <param name="id">Its id.</param>
+    /// <param name="operation">The request's operation.</param>
+    /// <param name="hasData">Whether such a request has Data: without, a guest could have this side keep a window of it for nothing.</param>
+    /// <returns>Completes when the agent sends nothing more on the stream, or the channel has died.</returns>
+    internal Task BeginAccepted(GuestStream handle, uint id, string operation, bool hasData)
+    {
+        Begin(handle, id, operation);
+        lock (_lock)
+        {
+            _accepted = true;
+            _receivedEnd = !hasData;
+            _broken = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            return _broken.Task;
+        }
+    }
+
     /// <summary>The agent's Cancel has come: it sends nothing more on this stream.</summary>
     /// <returns>Whether the stream is over, as it has been answered.</returns>
     internal bool OnCancel()
@@ -21,6 +41,7 @@ internal sealed partial class StreamCore
 
             _closed = true;
             _closingType = FrameType.Cancel;
+            _broken?.TrySetResult();
             WakeAll();
             return _answered;
         }

@@ -221,7 +221,7 @@ internal sealed partial class StreamCore
             ThrowIfError();
         }
 
-        return _receivedEnd || _closed;
+        return _receivedEnd || _closed || _answered;
     }
 
     /// <summary>Grants room back, half a window at a time. The lock is held, and the caller flushes.</summary>

@@ -36,13 +36,11 @@ internal sealed partial class StreamCore(PortSession port)
     /// <param name="handle">Its owner's view.</param>
     /// <param name="id">Its id.</param>
     /// <param name="operation">The request's operation.</param>
-    /// <param name="accepted">Whether the agent has opened it, so that this side answers.</param>
-    internal void Begin(GuestStream handle, uint id, string operation, bool accepted = false)
+    internal void Begin(GuestStream handle, uint id, string operation)
     {
         lock (_lock)
         {
             _inUse = true;
-            _accepted = accepted;
             _handle = handle;
             _id = id;
             _operation = operation;
@@ -56,6 +54,7 @@ internal sealed partial class StreamCore(PortSession port)
         lock (_lock)
         {
             _failure ??= cause;
+            _broken?.TrySetResult();
             WakeAll();
         }
     }
@@ -368,6 +367,7 @@ internal sealed partial class StreamCore(PortSession port)
         _cancelled = false;
         _accepted = false;
         _answered = false;
+        _broken = null;
         ResetReading();
         ResetWriting();
         _port.Recycle(this);

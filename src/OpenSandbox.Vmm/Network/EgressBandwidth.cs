@@ -29,7 +29,15 @@ internal sealed class EgressBandwidth
         if (wait > TimeSpan.Zero)
         {
             using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, ended);
-            await Task.Delay(wait, _time, either.Token).ConfigureAwait(false);
+            try
+            {
+                await Task.Delay(wait, _time, either.Token).ConfigureAwait(false);
+            }
+            catch (OperationCanceledException)
+            {
+                _bucket.GiveBack(bytes); // the others need not pay for what was not moved
+                throw;
+            }
         }
     }
 }

@@ -15,6 +15,8 @@ internal static class EgressRelay
     /// <summary>Runs until both directions have ended, or one has failed, and answers the stream.</summary>
     internal static async Task RunAsync(AgentStream stream, EgressConnection connection)
     {
+        // Either direction may be waiting for the outside when the guest's program goes away.
+        Task watch = AbortWhenBrokenAsync(stream, connection);
         Task up = EndOnFailureAsync(SendAsync(stream.Data, connection), stream, connection);
         Task down = EndOnFailureAsync(ReceiveAsync(stream.Data, connection), stream, connection);
         await Task.WhenAll(up, down).ConfigureAwait(false);
@@ -22,6 +24,20 @@ internal static class EgressRelay
         {
             stream.Complete(new HostReply());
         }
+
+        connection.Dispose();
+        await watch.ConfigureAwait(false);
+    }
+
+    private static async Task AbortWhenBrokenAsync(AgentStream stream, EgressConnection connection)
+    {
+        var ended = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        using (connection.Ended.UnsafeRegister(static state => ((TaskCompletionSource)state!).TrySetResult(), ended))
+        {
+            await Task.WhenAny(stream.Broken, ended.Task).ConfigureAwait(false);
+        }
+
+        connection.Abort(); // of one that has ended: nothing
     }
 
     /// <summary>A direction that fails takes the connection with it: the guest's program and the remote side both see a reset.</summary>

@@ -43,6 +43,15 @@ internal sealed class RateBucket
         }
     }
 
+    /// <summary>Gives units back that were taken and not used.</summary>
+    internal void GiveBack(int units)
+    {
+        lock (_lock)
+        {
+            _paidUntil -= units * _ticksPerUnit;
+        }
+    }
+
     /// <summary>Takes units, in advance if need be.</summary>
     /// <param name="units">How many.</param>
     /// <returns>How long to wait before they may be used; zero: now.</returns>

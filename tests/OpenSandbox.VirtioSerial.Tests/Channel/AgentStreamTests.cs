@@ -204,6 +204,72 @@ public sealed class AgentStreamTests
     }
 
     [Fact]
+    public async Task Broken_CompletesWithCancelAndWithTheChannel()
+    {
+        (GuestChannel channel, AgentPeer peer) = await AgentPeer.OpenNetworkAsync();
+        await using var ownedChannel = channel;
+        await using var ownedPeer = peer;
+        await peer.SendTextAsync(GuestPort.Network, FrameType.Open, First, Request);
+        await peer.SendTextAsync(GuestPort.Network, FrameType.Open, First + 1, Request);
+        await using AgentStream cancelled = await channel.AcceptStreamAsync().AsTask().Within();
+        await using AgentStream lost = await channel.AcceptStreamAsync().AsTask().Within();
+
+        await peer.SendAsync(GuestPort.Network, FrameType.Cancel, First, default);
+        await cancelled.Broken.Within();
+        Assert.False(lost.Broken.IsCompleted);
+        await channel.DisposeAsync();
+
+        await lost.Broken.Within();
+    }
+
+    [Theory]
+    [InlineData("{\"op\":\"dns\",\"dns\":{\"query\":\"AAAA\"}}")]
+    [InlineData("{\"op\":\"scale\",\"scale\":{\"memoryMib\":1}}")]
+    [InlineData("{\"op\":\"unknown\"}")]
+    public async Task Data_OnRequestThatHasNone_IsAViolation(string request)
+    {
+        (GuestChannel channel, AgentPeer peer) = await AgentPeer.OpenNetworkAsync();
+        await using var ownedChannel = channel;
+        await using var ownedPeer = peer;
+
+        await peer.SendTextAsync(GuestPort.Network, FrameType.Open, First, request);
+        await peer.SendTextAsync(GuestPort.Network, FrameType.Data, First, "x");
+
+        GuestProtocolException failure = await Assert.ThrowsAsync<GuestProtocolException>(() => channel.Completion.Within());
+        Assert.Equal(ProtocolViolation.DataAfterEnd, failure.Violation);
+    }
+
+    [Fact]
+    public async Task Answers_ThatTheGuestDoesNotRead_EndTheChannelBeforeTheyAddUp()
+    {
+        (GuestChannel channel, AgentPeer peer) = await AgentPeer.OpenNetworkAsync();
+        await using var ownedChannel = channel;
+        await using var ownedPeer = peer;
+        var answer = new HostReply { Dns = new byte[24_000] };
+        uint sent = 0;
+
+        while (channel.Failure is null && sent < 10_000)
+        {
+            await peer.SendTextAsync(GuestPort.Network, FrameType.Open, First + sent, Request);
+            await peer.SendAsync(GuestPort.Network, FrameType.Cancel, First + sent, default);
+            sent++;
+            try
+            {
+                await using AgentStream stream = await channel.AcceptStreamAsync().AsTask().Within();
+                stream.Complete(answer);
+            }
+            catch (GuestChannelException)
+            {
+                break;
+            }
+        }
+
+        Assert.InRange(sent, 1_000u, (uint)(PortWriter.MaxUnsent / 24_000) + 100);
+        GuestChannelException failure = await Assert.ThrowsAsync<GuestChannelException>(() => channel.Completion.Within());
+        Assert.Contains("does not read", failure.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Open_OneStreamTooMany_IsAViolation()
     {
         (GuestChannel channel, AgentPeer peer) = await AgentPeer.OpenNetworkAsync();

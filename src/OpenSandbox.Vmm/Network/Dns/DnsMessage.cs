@@ -9,6 +9,9 @@ internal static class DnsMessage
     /// <summary>Largest message over TCP, whose length has 16 bits.</summary>
     internal const int MaxSize = 65_535;
 
+    /// <summary>Largest answer to the guest: what fits one frame of the agent's protocol as base64.</summary>
+    internal const int MaxAnswer = 24_000;
+
     /// <summary>What crosses every path without fragments (DNS flag day 2020), and what is asked of upstream servers.</summary>
     internal const int UpstreamUdpSize = 1_232;
 
@@ -44,7 +47,7 @@ internal static class DnsMessage
     internal static byte[] Answer(DnsQuery query, DnsResponseCode code, IReadOnlyList<DnsRecord> records, bool overTcp, ushort? extendedError = null)
     {
         byte[] whole = Build(query, code, records, truncated: false, extendedError);
-        if (whole.Length <= (overTcp ? MaxSize : query.UdpSize))
+        if (whole.Length <= (overTcp ? MaxAnswer : query.UdpSize))
         {
             return whole;
         }

@@ -6,6 +6,9 @@ namespace OpenSandbox.Vmm;
 /// <summary>Reads a DNS message. Every step says whether it was possible; none reads outside of the message.</summary>
 internal ref struct DnsReader(ReadOnlySpan<byte> message)
 {
+    /// <summary>More pointers than a name can have labels serve no honest purpose.</summary>
+    private const int MaxJumps = 127;
+
     private readonly ReadOnlySpan<byte> _message = message;
 
     internal int Position { get; private set; }
@@ -54,7 +57,7 @@ internal ref struct DnsReader(ReadOnlySpan<byte> message)
     /// <summary>Reads a name, following pointers if they are allowed here.</summary>
     /// <remarks>
     /// A pointer must lead in front of the piece that it ends (RFC 1035 section 4.1.4: "a prior occurrence"): every jump goes further back, so
-    /// that there is no loop, and the length bounds the number of labels.
+    /// that there is no loop, and the length bounds the number of labels. Pointers to pointers add no length: their number has a bound of its own.
     /// </remarks>
     internal bool TryReadName(bool compressed, [NotNullWhen(true)] out DnsName? name)
     {
@@ -64,6 +67,7 @@ internal ref struct DnsReader(ReadOnlySpan<byte> message)
         int at = Position;
         int pieceStart = at;
         int end = -1;
+        int jumps = 0;
         while (true)
         {
             if (at >= _message.Length)
@@ -84,6 +88,11 @@ internal ref struct DnsReader(ReadOnlySpan<byte> message)
             if ((first & 0xC0) == 0xC0)
             {
                 if (!compressed || at + 1 >= _message.Length)
+                {
+                    return false;
+                }
+
+                if (++jumps > MaxJumps)
                 {
                     return false;
                 }
