@@ -46,7 +46,9 @@ internal sealed class FileMover(MoveRequest request, UserDatabase users, Func<bo
 
         RequireNoMountPoint(from, name);
         CopyThenRename(from, name, to, newName, durable: true);
-        TreeRemover.Remove(new FileRequest { Path = _from, Recursive = true }, static () => false); // no way back from here
+
+        // No way back from here. The path may lead elsewhere by now; the open directory is still the one that was copied from.
+        TreeRemover.RemoveEntry(from, name, _from);
     });
 
     /// <summary>Copies.</summary>
@@ -123,8 +125,8 @@ internal sealed class FileMover(MoveRequest request, UserDatabase users, Func<bo
         RequireRoom(from, name, to, newName);
         Span<byte> random = stackalloc byte[8];
         _ = Libc.GetRandom(random, (nuint)random.Length, 0);
-        string text = string.Create(CultureInfo.InvariantCulture, $".opensandbox-{BitConverter.ToUInt64(random):x16}.tmp");
-        byte[] temporary = CString.From(text);
+        byte[] temporary = CString.From(
+            string.Create(CultureInfo.InvariantCulture, $".opensandbox-{BitConverter.ToUInt64(random):x16}.tmp"));
         var copier = new TreeCopier(isCancelled);
         bool done = false;
         try
@@ -143,7 +145,7 @@ internal sealed class FileMover(MoveRequest request, UserDatabase users, Func<bo
         {
             if (!done)
             {
-                RemoveCopy(text);
+                RemoveCopy(to, temporary);
             }
         }
     }
@@ -181,13 +183,11 @@ internal sealed class FileMover(MoveRequest request, UserDatabase users, Func<bo
         }
     }
 
-    private void RemoveCopy(string temporary)
+    private void RemoveCopy(int directory, byte[] temporary)
     {
-        (string directory, _) = GuestPath.Split(_to);
         try
         {
-            string path = (directory == "/" ? "" : directory) + "/" + temporary;
-            TreeRemover.Remove(new FileRequest { Path = path, Recursive = true, IgnoreMissing = true }, static () => false);
+            TreeRemover.RemoveEntry(directory, temporary, "the incomplete copy beside " + _to, ignoreMissing: true);
         }
         catch (GuestException exception)
         {

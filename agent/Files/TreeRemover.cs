@@ -29,23 +29,38 @@ internal static class TreeRemover
 
         try
         {
-            byte[] bytes = CString.From(name);
-            if (Unlink(parent, bytes, out int errno) || (request.IgnoreMissing && errno == Errno.ENOENT))
-            {
-                return;
-            }
-
-            if (errno != Errno.ENOTEMPTY || !request.Recursive)
-            {
-                throw GuestException.System("remove " + path, errno);
-            }
-
-            RemoveTree(parent, bytes, path, isCancelled);
+            Remove(parent, CString.From(name), path, request.Recursive, request.IgnoreMissing, isCancelled);
         }
         finally
         {
             _ = Libc.Close(parent);
         }
+    }
+
+    /// <summary>
+    /// Removes one entry of an open directory with all that is in it, to the end: for a caller that has looked at this directory, because
+    /// its path may lead to another one by now.
+    /// </summary>
+    /// <param name="directory">The directory; not closed.</param>
+    /// <param name="name">The entry's name, ending in NUL.</param>
+    /// <param name="path">What to call it in messages.</param>
+    /// <param name="ignoreMissing">Whether it may be gone already.</param>
+    internal static void RemoveEntry(int directory, byte[] name, string path, bool ignoreMissing = false) =>
+        Remove(directory, name, path, recursive: true, ignoreMissing, static () => false);
+
+    private static void Remove(int parent, byte[] name, string path, bool recursive, bool ignoreMissing, Func<bool> isCancelled)
+    {
+        if (Unlink(parent, name, out int errno) || (ignoreMissing && errno == Errno.ENOENT))
+        {
+            return;
+        }
+
+        if (errno != Errno.ENOTEMPTY || !recursive)
+        {
+            throw GuestException.System("remove " + path, errno);
+        }
+
+        RemoveTree(parent, name, path, isCancelled);
     }
 
     /// <summary>Removes a file or an empty directory.</summary>

@@ -25,7 +25,7 @@ internal sealed class MetadataService
     private readonly LoopMailbox _mailbox = new();
     private readonly Dictionary<ulong, MetadataConnection> _connections = [];
     private ulong _nextKey;
-    private ulong _scaling; // key of the connection that waits for the host; 0: none
+    private ulong _scaling; // key of the connection whose request the host has, also when the connection is gone; 0: none
     private IHostRequests? _host;
     private bool _listening;
 
@@ -343,7 +343,6 @@ internal sealed class MetadataService
 
     private void End(ulong key)
     {
-        _scaling = _scaling == key ? 0 : _scaling;
         if (_connections.Remove(key, out MetadataConnection? connection))
         {
             _ = Libc.Close(connection.Fd);

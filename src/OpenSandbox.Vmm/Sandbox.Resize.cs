@@ -4,6 +4,7 @@ namespace OpenSandbox.Vmm;
 public sealed partial class Sandbox
 {
     private readonly SandboxResizer _resizer;
+    private int _guestScales; // 1 while a request of the guest's is carried out
 
     /// <summary>The limits in force, as last set or asked for; no call into the guest.</summary>
     public SandboxLimits Limits => _resizer.Limits;
@@ -34,8 +35,12 @@ public sealed partial class Sandbox
     /// <exception cref="SandboxMemoryInUseException">Its processes hold more memory than would be left; nothing was changed.</exception>
     /// <exception cref="SandboxResizeException">The guest's kernel came only part of the way; the limits match what is there.</exception>
     /// <exception cref="SandboxCapacityException">The host has no memory to give; nothing was changed.</exception>
-    /// <exception cref="SandboxOperationException">The guest refused a limit; the sandbox is still usable.</exception>
-    /// <exception cref="SandboxTimeoutException">The guest did not answer within <see cref="SandboxHostOptions.RequestTimeout"/>.</exception>
+    /// <exception cref="SandboxOperationException">
+    /// The guest or QEMU refused; the sandbox is still usable, and <see cref="Limits"/> says which memory it has now.
+    /// </exception>
+    /// <exception cref="SandboxTimeoutException">
+    /// The guest or QEMU did not answer within <see cref="SandboxHostOptions.RequestTimeout"/>; <see cref="Limits"/> says which memory was found.
+    /// </exception>
     /// <exception cref="SandboxLostException">The sandbox is gone.</exception>
     public Task<SandboxLimits> ResizeAsync(SandboxResize resize, CancellationToken cancellationToken = default)
     {
@@ -48,7 +53,9 @@ public sealed partial class Sandbox
     /// <summary>Asks the guest's kernel for the limits in force, and for what its processes hold.</summary>
     /// <param name="cancellationToken">Stops waiting.</param>
     /// <returns>The limits.</returns>
-    /// <exception cref="SandboxTimeoutException">No answer within <see cref="SandboxHostOptions.RequestTimeout"/>.</exception>
+    /// <exception cref="SandboxTimeoutException">
+    /// No answer within <see cref="SandboxHostOptions.RequestTimeout"/>, which includes the wait for a change that is being carried out.
+    /// </exception>
     /// <exception cref="SandboxLostException">The sandbox is gone.</exception>
     public Task<SandboxLimits> GetLimitsAsync(CancellationToken cancellationToken = default)
     {
@@ -74,6 +81,12 @@ public sealed partial class Sandbox
                 GuestScaleRefusal.Invalid, $"memoryMB must be from 1 to {largest}, and cpuPercent, if given, from 1 to 10000");
         }
 
+        // One at a time: the owner's own calls wait for at most one of the guest's.
+        if (Interlocked.CompareExchange(ref _guestScales, 1, 0) != 0)
+        {
+            return GuestScaleReply.Refused(GuestScaleRefusal.Failed, "another request is being carried out");
+        }
+
         int step = SandboxResize.MemoryStepMib;
         int rounded = Math.Max(SandboxResize.MinMemoryMib, (int)((memoryMib + step - 1) / step * step));
         try
@@ -97,6 +110,14 @@ public sealed partial class Sandbox
         {
             VmmLog.GuestScaleFailed(_host.Logger, Id, failure);
             return GuestScaleReply.Refused(GuestScaleRefusal.Failed, "scaling failed");
+        }
+        catch (SandboxException ending) when (ending is SandboxLostException or SandboxStateException)
+        {
+            return GuestScaleReply.Refused(GuestScaleRefusal.Failed, "the sandbox is ending");
+        }
+        finally
+        {
+            Volatile.Write(ref _guestScales, 0);
         }
     }
 }

@@ -8,10 +8,11 @@ namespace OpenSandbox.Vmm;
 /// <summary>Changes the limits of one running sandbox: one change at a time, each carried through once it has begun.</summary>
 /// <remarks>
 /// Memory comes in this order: the device is given more, the guest has it online, the limit of its processes is raised. It goes in the
-/// opposite order, after the guest has said that its processes hold less.
+/// opposite order, after the guest has said that its processes hold less. Whatever a change fails with, afterwards the device is asked for
+/// what it has, and the limits are those of that; where even this fails, the next change begins with it.
 /// </remarks>
 [SuppressMessage("Reliability", "CA1001", Justification = "a semaphore without a wait handle holds nothing that needs to be released")]
-internal sealed class SandboxResizer
+internal sealed partial class SandboxResizer
 {
     private const int Mebi = 20;
     private const long PageBytes = 4_096; // the kernel counts in pages
@@ -22,6 +23,7 @@ internal sealed class SandboxResizer
     private readonly VirtualMachine _vm;
     private readonly SemaphoreSlim _turn = new(1, 1);
     private SandboxLimits _limits;
+    private int? _unsettledMib; // while limits and memory may differ: the size in force if nothing is plugged in. Only in turn.
 
     internal SandboxResizer(Sandbox sandbox, SandboxHost host, VirtualMachine vm)
     {
@@ -54,13 +56,25 @@ internal sealed class SandboxResizer
     internal static int EffectiveCpuPercent(int? asked, int memoryMib, int vcpus) =>
         Math.Clamp(asked ?? (int)((long)memoryMib * 100 / 1024), 1, 100 * vcpus);
 
-    /// <summary>Asks the guest.</summary>
+    /// <summary>Asks the guest. The deadline includes the wait for a change that is being carried out.</summary>
     internal async Task<SandboxLimits> AskAsync(CancellationToken cancellationToken)
     {
-        await _turn.WaitAsync(cancellationToken).ConfigureAwait(false);
+        const string what = "asking for limits";
+        using CancellationTokenSource deadline = Deadlines.Start(Options.RequestTimeout, Options.TimeProvider, cancellationToken);
         try
         {
-            return Remember(Limits.MemoryMib, await CallAsync(new LimitsRequest(), "asking for limits", cancellationToken).ConfigureAwait(false));
+            await _turn.WaitAsync(deadline.Token).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException late)
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            throw new SandboxTimeoutException(_sandbox.Id, what, Options.RequestTimeout, late);
+        }
+
+        try
+        {
+            return Remember(
+                Limits.MemoryMib, await CallAsync(new LimitsRequest(), what, deadline.Token, cancellationToken).ConfigureAwait(false));
         }
         finally
         {
@@ -98,6 +112,12 @@ internal sealed class SandboxResizer
 
     private async Task<SandboxLimits> ChangeAsync(SandboxResize resize, CancellationToken cancellationToken)
     {
+        cancellationToken.ThrowIfCancellationRequested();
+        if (_unsettledMib is int bare)
+        {
+            await SettleAsync(bare, new GuestLimits()).ConfigureAwait(false);
+        }
+
         SandboxLimits before = Limits;
         int memory = resize.MemoryMib ?? before.MemoryMib;
         GuestLimits limits = LimitsOf(resize, memory, Options.VcpuCount);
@@ -109,9 +129,25 @@ internal sealed class SandboxResizer
         long pluggedBefore = PluggedBytes(before.MemoryMib);
         long plugged = PluggedBytes(memory);
         cancellationToken.ThrowIfCancellationRequested();
-        return plugged > pluggedBefore ? await GrowAsync(memory, limits).ConfigureAwait(false)
-            : plugged < pluggedBefore ? await ShrinkAsync(memory, limits, pluggedBefore - plugged).ConfigureAwait(false)
-            : await LimitAsync(memory, limits).ConfigureAwait(false);
+        _unsettledMib = before.MemoryMib;
+        try
+        {
+            SandboxLimits now = plugged > pluggedBefore ? await GrowAsync(memory, limits).ConfigureAwait(false)
+                : plugged < pluggedBefore ? await ShrinkAsync(memory, limits, pluggedBefore - plugged).ConfigureAwait(false)
+                : await LimitAsync(memory, limits).ConfigureAwait(false);
+            _unsettledMib = null;
+            return now;
+        }
+        catch (SandboxMemoryInUseException)
+        {
+            _unsettledMib = null; // nothing was changed
+            throw;
+        }
+        catch (Exception failure) when (MayHaveChangedSomething(failure))
+        {
+            await TrySettleAsync().ConfigureAwait(false);
+            throw;
+        }
     }
 
     /// <summary>The request with which the guest waits for memory; the performance harness sends the same.</summary>
@@ -136,7 +172,7 @@ internal sealed class SandboxResizer
     private async Task<SandboxLimits> LimitAsync(int memory, GuestLimits limits)
     {
         var request = new LimitsRequest { Limits = limits, RefuseMemoryInUse = limits.MemoryMaxBytes < Limits.MemoryMaxBytes };
-        LimitsResult result = await CallAsync(request, "setting limits", CancellationToken.None).ConfigureAwait(false);
+        LimitsResult result = await CallAsync(request, "setting limits").ConfigureAwait(false);
         return result.Done ? Remember(memory, result) : throw InUse(memory, result);
     }
 
@@ -159,7 +195,7 @@ internal sealed class SandboxResizer
 
         return await follows.ConfigureAwait(false) is { Done: true } result
             ? Remember(memory, result)
-            : throw await SettleAsync(qmp, memory, limits).ConfigureAwait(false);
+            : throw Incomplete(memory, await SettleAsync(memory, limits).ConfigureAwait(false));
     }
 
     private async Task<SandboxLimits> ShrinkAsync(int memory, GuestLimits limits, long removed)
@@ -167,19 +203,20 @@ internal sealed class SandboxResizer
         QmpClient qmp = await GetMonitorAsync().ConfigureAwait(false);
         long plugged = PluggedBytes(memory);
         var check = new LimitsRequest { Limits = limits, RefuseMemoryInUse = true, RemovedMemoryBytes = removed };
-        LimitsResult lowered = await CallAsync(check, "lowering the memory limit", CancellationToken.None).ConfigureAwait(false);
+        LimitsResult lowered = await CallAsync(check, "lowering the memory limit").ConfigureAwait(false);
         if (!lowered.Done)
         {
             throw InUse(memory, lowered);
         }
 
         Remember(Limits.MemoryMib, lowered); // in force from here on, whatever comes of the rest
+        _unsettledMib = memory;
         using QmpEventSubscription changes = qmp.Subscribe(SizeChanged);
         Task<LimitsResult?> follows = FollowAsync(new LimitsRequest { PluggedMemoryBytes = plugged }, afterwards: () => RequestAsync(qmp, plugged));
         bool gone = await follows.ConfigureAwait(false) is { Done: true }
             && await IsGivenBackAsync(qmp, changes, plugged).ConfigureAwait(false);
-        LimitsResult result = await CallAsync(new LimitsRequest(), "asking for limits", CancellationToken.None).ConfigureAwait(false);
-        return gone ? Remember(memory, result) : throw await SettleAsync(qmp, memory, limits).ConfigureAwait(false);
+        LimitsResult result = await CallAsync(new LimitsRequest(), "asking for limits").ConfigureAwait(false);
+        return gone ? Remember(memory, result) : throw Incomplete(memory, await SettleAsync(memory, limits).ConfigureAwait(false));
     }
 
     /// <summary>The guest stops using memory a moment before it tells the device.</summary>
@@ -201,30 +238,11 @@ internal sealed class SandboxResizer
         }
     }
 
-    /// <summary>After a change that came only part of the way: nothing more is asked of the guest, and its limits become those of what it has.</summary>
-    private async Task<SandboxResizeException> SettleAsync(QmpClient qmp, int asked, GuestLimits limits)
-    {
-        long plugged = await PluggedNowAsync(qmp).ConfigureAwait(false);
-        await RequestAsync(qmp, plugged).ConfigureAwait(false);
-        int memory = BaseMib + (int)(plugged >> Mebi);
-        var request = new LimitsRequest { Limits = limits with { MemoryMaxBytes = ProcessBytes((long)memory << Mebi) } };
-        LimitsResult result = await CallAsync(request, "setting limits", CancellationToken.None).ConfigureAwait(false);
-        SandboxLimits actual = Remember(memory, result);
-        VmmLog.ResizeIncomplete(_host.Logger, _sandbox.Id, asked, memory);
-        return new SandboxResizeException(_sandbox.Id, asked, actual);
-    }
-
     private async Task<QmpClient> GetMonitorAsync() =>
         await _vm.GetQmpAsync().WaitAsync(Options.RequestTimeout, Options.TimeProvider).ConfigureAwait(false);
 
     private static Task RequestAsync(QmpClient qmp, long bytes) =>
         qmp.QomSetAsync(QemuCommandLine.MemoryDevicePath, "requested-size", bytes, CancellationToken.None);
-
-    private static async Task<long> PluggedNowAsync(QmpClient qmp)
-    {
-        IReadOnlyList<QmpMemoryDevice> devices = await qmp.QueryMemoryDevicesAsync(CancellationToken.None).ConfigureAwait(false);
-        return devices.Single(static device => device.Type == "virtio-mem").SizeBytes;
-    }
 
     /// <summary>Lets the guest wait until its memory has become what it should be.</summary>
     /// <returns>What it reports, or <see langword="null"/> when it took too long.</returns>
@@ -255,13 +273,24 @@ internal sealed class SandboxResizer
         }
     }
 
-    private async Task<LimitsResult> CallAsync(LimitsRequest request, string what, CancellationToken cancellationToken)
+    /// <summary>One request that is carried through.</summary>
+    private async Task<LimitsResult> CallAsync(LimitsRequest request, string what)
     {
-        using CancellationTokenSource deadline = Deadlines.Start(Options.RequestTimeout, Options.TimeProvider, cancellationToken);
+        using var deadline = new CancellationTokenSource(Options.RequestTimeout, Options.TimeProvider);
+        return await CallAsync(request, what, deadline.Token, CancellationToken.None).ConfigureAwait(false);
+    }
+
+    /// <summary>One request.</summary>
+    /// <param name="request">The request.</param>
+    /// <param name="what">What it is, for messages.</param>
+    /// <param name="deadline">Ends with <see cref="SandboxHostOptions.RequestTimeout"/> or the caller's token.</param>
+    /// <param name="cancellationToken">The caller's token.</param>
+    private async Task<LimitsResult> CallAsync(LimitsRequest request, string what, CancellationToken deadline, CancellationToken cancellationToken)
+    {
         GuestStream stream = await OpenAsync(request).ConfigureAwait(false);
         try
         {
-            return await stream.GetResultAsync(ProtocolJsonContext.Default.LimitsResult, deadline.Token).ConfigureAwait(false);
+            return await stream.GetResultAsync(ProtocolJsonContext.Default.LimitsResult, deadline).ConfigureAwait(false);
         }
         catch (OperationCanceledException late)
         {

@@ -58,4 +58,7 @@ internal static partial class VmmLog
 
     [LoggerMessage(4031, LogLevel.Warning, "Sandbox {SandboxId} asked for another size and did not get it")]
     internal static partial void GuestScaleFailed(ILogger logger, string sandboxId, Exception failure);
+
+    [LoggerMessage(4032, LogLevel.Warning, "Sandbox {SandboxId}: its limits may not match its memory until it is resized again")]
+    internal static partial void ResizeUnsettled(ILogger logger, string sandboxId, Exception failure);
 }
