@@ -116,13 +116,9 @@ internal sealed class ExecStream(BulkLoop loop, uint id, ExecRequest request) : 
             _timedOut = true;
             Group.Kill();
         }
-        else if (_output.Owed > 0 || _error.Owed > 0)
-        {
-            _quietAt = _drainLimitAt = now + DrainQuietMilliseconds; // the host has yet to make room for the command's own output
-        }
         else
         {
-            Conclude();
+            OnDrainDeadline(now);
         }
     }
 
@@ -254,6 +250,38 @@ internal sealed class ExecStream(BulkLoop loop, uint id, ExecRequest request) : 
         bool allKilled = _timedOut || (!_byItself && _status == Linux.SIGKILL);
         _quietAt = now + (allKilled ? KilledLimitMilliseconds : DrainQuietMilliseconds);
         _drainLimitAt = now + (allKilled ? KilledLimitMilliseconds : DrainLimitMilliseconds);
+    }
+
+    /// <summary>
+    /// The left-over processes' time is up. What the command itself had written is read here, without waiting for the pipes to say that there
+    /// is something: if left-over processes have read it, they never do.
+    /// </summary>
+    private void OnDrainDeadline(long now)
+    {
+        PumpOwed(_output);
+        PumpOwed(_error);
+        if (_output.Owed > 0 || _error.Owed > 0)
+        {
+            _quietAt = _drainLimitAt = now + DrainQuietMilliseconds; // the host has yet to make room for it
+            return;
+        }
+
+        Conclude();
+    }
+
+    /// <summary>Reads what is owed, as far as the host and the port have room for it.</summary>
+    private void PumpOwed(OutputPipe pipe)
+    {
+        pipe.ForgetTaken();
+        while (pipe.Owed > 0 && _room > 0 && Loop.MayWrite)
+        {
+            long before = pipe.Owed;
+            Pump(pipe, Linux.EPOLLIN);
+            if (pipe.Owed == before)
+            {
+                return; // interrupted
+            }
+        }
     }
 
     private void FinishIfDone()

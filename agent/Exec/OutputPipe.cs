@@ -63,7 +63,12 @@ internal sealed class OutputPipe(BulkLoop loop, DataChannel channel)
             return count;
         }
 
-        if (count == 0 || Marshal.GetLastPInvokeError() is not (Errno.EAGAIN or Errno.EINTR))
+        int errno = count < 0 ? Marshal.GetLastPInvokeError() : 0;
+        if (errno == Errno.EAGAIN)
+        {
+            Owed = 0; // there is nothing: a left-over process that has the pipe too has read it
+        }
+        else if (errno != Errno.EINTR)
         {
             Close();
         }
@@ -76,6 +81,13 @@ internal sealed class OutputPipe(BulkLoop loop, DataChannel channel)
     {
         int bytes = 0;
         Owed = !IsClosed && Libc.IoCtlInt(_fd, FIONREAD, ref bytes) == 0 ? bytes : 0;
+    }
+
+    /// <summary>What is not in the pipe any more, as a left-over process has read it, is not owed any more.</summary>
+    internal void ForgetTaken()
+    {
+        int bytes = 0;
+        Owed = Owed > 0 && !IsClosed && Libc.IoCtlInt(_fd, FIONREAD, ref bytes) == 0 ? Math.Min(Owed, bytes) : 0;
     }
 
     /// <summary>Gives the descriptor up to the caller.</summary>

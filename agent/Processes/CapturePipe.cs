@@ -64,7 +64,11 @@ internal sealed class CapturePipe(BulkLoop loop, DataChannel channel, EventKind 
             return (int)count;
         }
 
-        if (errno is not (Errno.EAGAIN or Errno.EINTR))
+        if (errno == Errno.EAGAIN)
+        {
+            Owed = 0; // there is nothing: a process that has the pipe too has read it, or flushed the terminal
+        }
+        else if (errno != Errno.EINTR)
         {
             Close(); // the end; of a terminal that is EIO
         }

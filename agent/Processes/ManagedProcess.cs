@@ -5,7 +5,7 @@ namespace OpenSandbox.Agent;
 
 /// <summary>
 /// A process whose output is kept in a ring, for readers that come and go. Belongs to the bulk loop's thread. This part: its life;
-/// ManagedProcess.Readers has who reads and writes.
+/// ManagedProcess.Readers has who reads and writes, ManagedProcess.Owed what has to be read before something else can be told.
 /// </summary>
 /// <remarks>
 /// It is over when its process is. What it had written by then always comes into the ring; left-over processes that hold its output get
@@ -34,7 +34,6 @@ internal sealed partial class ManagedProcess : IGuestCommand
     private long _killAt = long.MaxValue;
     private long _quietAt = long.MaxValue;
     private long _drainLimitAt = long.MaxValue;
-    private long _reportOwed;
     private long _wall;
     private bool _exited;
     private bool _byItself;
@@ -164,13 +163,9 @@ internal sealed partial class ManagedProcess : IGuestCommand
             _timedOut = true;
             _group.Kill();
         }
-        else if (_output.Owed > 0 || _error.Owed > 0)
-        {
-            _quietAt = _drainLimitAt = now + DrainQuietMilliseconds; // there is room in the ring: what is owed comes now
-        }
         else
         {
-            Conclude();
+            OnDrainDeadline(now);
         }
     }
 
@@ -293,58 +288,6 @@ internal sealed partial class ManagedProcess : IGuestCommand
         UpdatePipes();
     }
 
-    /// <summary>
-    /// The process has reported something. It is passed on after what is in the outputs now, as that was written before: what is not there
-    /// yet cannot have been.
-    /// </summary>
-    private void OnReport(uint events)
-    {
-        if (_reportOwed == 0 && !_report.IsClosed)
-        {
-            _report.MeasureOwed();
-            _reportOwed = _report.Owed;
-            if (_reportOwed == 0)
-            {
-                if ((events & Linux.EPOLLIN) == 0)
-                {
-                    _report.Close();
-                }
-
-                return;
-            }
-
-            _output.MeasureOwed();
-            _error.MeasureOwed();
-            _report.Watch(wanted: false, Key);
-        }
-    }
-
-    private void PassReports()
-    {
-        if (_reportOwed == 0 || _output.Owed > 0 || _error.Owed > 0)
-        {
-            return;
-        }
-
-        int count;
-        while (_reportOwed > 0 && (count = _report.Pump(Ring, Hold, (int)Math.Min(_reportOwed, int.MaxValue))) > 0)
-        {
-            _reportOwed -= count;
-        }
-
-        if (_report.IsClosed)
-        {
-            _reportOwed = 0;
-        }
-
-        if (_reportOwed == 0)
-        {
-            _report.Watch(wanted: true, Key);
-        }
-
-        Deliver();
-    }
-
     private void OnProcessEnded()
     {
         if (_exited || !CommandTable.TryReap(_pidfd, out _byItself, out _status))
@@ -392,7 +335,6 @@ internal sealed partial class ManagedProcess : IGuestCommand
         }
 
         _report.Close();
-        _reportOwed = 0;
         Result = new ExecResultMessage
         {
             ExitCode = _byItself ? _status : null,

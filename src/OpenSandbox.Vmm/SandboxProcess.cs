@@ -214,6 +214,28 @@ public sealed class SandboxProcess : IAsyncDisposable
         }
     }
 
+    /// <summary>
+    /// Reads and drops the output to its end, then gives the handle up without killing what the process has left running. Unless it throws,
+    /// the handle is of no more use; otherwise it is as it was.
+    /// </summary>
+    /// <returns>Whether something that it started goes on.</returns>
+    internal async Task<bool> DrainAndLetGoAsync(CancellationToken cancellationToken)
+    {
+        byte[] dropped = new byte[16 << 10];
+        while (!_atEnd)
+        {
+            _ = await ReadAllAsync(dropped, cancellationToken).ConfigureAwait(false);
+        }
+
+        SandboxProcessExit exit = await WaitAsync(cancellationToken).ConfigureAwait(false);
+        if (Interlocked.Exchange(ref _disposed, 1) == 0)
+        {
+            await _stream.DisposeAsync().ConfigureAwait(false);
+        }
+
+        return exit.LeftProcesses;
+    }
+
     /// <summary>Takes a stream that was asked to start or attach; disposes of it when that failed.</summary>
     internal static async Task<SandboxProcess> OpenAsync(
         Sandbox sandbox, GuestStream stream, string what, ProcessHold hold, TimeSpan? timeout, CancellationToken cancellationToken)

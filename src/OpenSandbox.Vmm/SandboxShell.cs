@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Runtime.ExceptionServices;
 using System.Security.Cryptography;
 using System.Text;
 
@@ -28,7 +29,7 @@ public sealed class SandboxShell : IAsyncDisposable
     private readonly Sandbox _sandbox;
     private readonly StartOptions _start;
     private readonly SemaphoreSlim _turn = new(1, 1);
-    private readonly List<SandboxProcess> _left = [];
+    private readonly List<ShellRemains> _left = [];
     private readonly ShellReports _reports = new(StateLimit);
     private readonly byte[] _buffer = new byte[64 << 10];
     private SandboxProcess _process;
@@ -125,7 +126,7 @@ public sealed class SandboxShell : IAsyncDisposable
 
         await Volatile.Read(ref _process).DisposeAsync().ConfigureAwait(false);
         await _turn.WaitAsync().ConfigureAwait(false); // a run meets the end of its process, and lets go
-        foreach (SandboxProcess left in _left)
+        foreach (ShellRemains left in _left)
         {
             await left.DisposeAsync().ConfigureAwait(false);
         }
@@ -169,20 +170,35 @@ public sealed class SandboxShell : IAsyncDisposable
             : null;
         using var collected = new CollectedOutput(options.MaxOutputBytes);
         string? status = null;
+        ExceptionDispatchInfo? callersFailure = null;
         bool timedOut = false;
         try
         {
-            status = await TalkAsync(script, token, options.OnOutput, collected, deadline?.Token ?? cancellationToken).ConfigureAwait(false);
+            (status, callersFailure) = await TalkAsync(script, token, options.OnOutput, collected, deadline?.Token ?? cancellationToken).ConfigureAwait(false);
         }
-        catch (Exception failure) when (failure is not SandboxException and not ObjectDisposedException)
+        catch (Exception failure) when (failure is not SandboxLostException and not ObjectDisposedException)
         {
-            // Its time is up, the caller has cancelled it, or the caller's own code has failed.
+            // Its time is up, the caller has cancelled it, or what the guest sends makes no sense: the next run must not meet this one.
             timedOut = failure is OperationCanceledException && !cancellationToken.IsCancellationRequested && deadline is { IsCancellationRequested: true };
             await ReplaceAsync(_sandbox.Options.TimeProvider.GetElapsedTime(started)).ConfigureAwait(false);
             if (!timedOut)
             {
                 throw;
             }
+        }
+
+        if (callersFailure is not null)
+        {
+            try
+            {
+                await ReplaceAsync(_sandbox.Options.TimeProvider.GetElapsedTime(started)).ConfigureAwait(false);
+            }
+            catch (SandboxException)
+            {
+                // The shell says that it has ended, or the sandbox that it is lost: the caller's own failure is what has to come out.
+            }
+
+            callersFailure.Throw();
         }
 
         if (status is null && !timedOut)
@@ -196,8 +212,8 @@ public sealed class SandboxShell : IAsyncDisposable
         return new ShellResult(code, timedOut, _exit is not null, collected.TakeOutput(), collected.TakeError(), collected.Truncated);
     }
 
-    /// <summary>Sends a script and reads until its end has been reported, or the shell's output has ended.</summary>
-    private async Task<string?> TalkAsync(
+    /// <summary>Sends a script and reads until its end has been reported, the shell's output has ended, or the caller's own code has failed.</summary>
+    private async Task<(string? Status, ExceptionDispatchInfo? CallersFailure)> TalkAsync(
         string script,
         string token,
         Func<SandboxOutputKind, ReadOnlyMemory<byte>, ValueTask>? onOutput,
@@ -220,7 +236,15 @@ public sealed class SandboxShell : IAsyncDisposable
             }
             else if (onOutput is not null)
             {
-                await onOutput(piece.Kind, _buffer.AsMemory(0, piece.Count)).ConfigureAwait(false);
+                try
+                {
+                    await onOutput(piece.Kind, _buffer.AsMemory(0, piece.Count)).ConfigureAwait(false);
+                }
+                catch (Exception failure)
+                {
+                    // Whatever it is, it says nothing about the shell, even if it is one of the exceptions that the shell's own end throws.
+                    return (null, ExceptionDispatchInfo.Capture(failure));
+                }
             }
             else
             {
@@ -229,23 +253,35 @@ public sealed class SandboxShell : IAsyncDisposable
         }
 
         _ = await sending.ConfigureAwait(false);
-        return status;
+        return (status, null);
     }
 
     /// <summary>Kills the shell and what it has started lately, and puts another one with the last known state in its place, if there is one.</summary>
     private async Task ReplaceAsync(TimeSpan age)
     {
         SandboxProcess old = _process;
-        await _sandbox.Processes.KillYoungerAsync(old.Id, age, CancellationToken.None).ConfigureAwait(false);
-        if (!_canRestore || _reports.State is not string state || Volatile.Read(ref _disposed) != 0)
+        bool replaced = false;
+        try
         {
-            Volatile.Write(ref _exit, new SandboxProcessExit(KilledExitCode, 9, TimedOut: true, OutOfMemory: false, OutputCut: false, age, null));
-            return;
+            await _sandbox.Processes.KillYoungerAsync(old.Id, age, CancellationToken.None).ConfigureAwait(false);
+            if (_canRestore && _reports.State is string state && Volatile.Read(ref _disposed) == 0)
+            {
+                SandboxProcess next = await StartAsync(_sandbox, _start, CancellationToken.None).ConfigureAwait(false);
+                Volatile.Write(ref _process, next);
+                _left.RemoveAll(static remains => remains.IsNothing);
+                _left.Add(new ShellRemains(_sandbox, old));
+                await GetReadyAsync(state, CancellationToken.None).ConfigureAwait(false);
+                replaced = true;
+            }
         }
-
-        _left.Add(old);
-        Volatile.Write(ref _process, await StartAsync(_sandbox, _start, CancellationToken.None).ConfigureAwait(false));
-        await GetReadyAsync(state, CancellationToken.None).ConfigureAwait(false);
+        finally
+        {
+            if (!replaced && _exit is null)
+            {
+                // Also where it failed halfway: no later run may meet a shell that is still at this one.
+                Volatile.Write(ref _exit, new SandboxProcessExit(KilledExitCode, 9, TimedOut: true, OutOfMemory: false, OutputCut: false, age, null));
+            }
+        }
     }
 
     /// <summary>Finds out which shell it is, and gives it a state.</summary>
@@ -265,7 +301,7 @@ public sealed class SandboxShell : IAsyncDisposable
         try
         {
             using var nothing = new CollectedOutput(0);
-            string? said = await TalkAsync(script.ToString(), token, null, nothing, deadline.Token).ConfigureAwait(false);
+            (string? said, _) = await TalkAsync(script.ToString(), token, null, nothing, deadline.Token).ConfigureAwait(false);
             if (said is null)
             {
                 Volatile.Write(ref _exit, await _process.WaitAsync(deadline.Token).ConfigureAwait(false));

@@ -12,20 +12,24 @@ internal sealed partial class KeptSandbox
     }
 
     /// <summary>Lists a directory.</summary>
-    /// <exception cref="CliException">It has more entries than are taken.</exception>
-    internal async Task<List<ControlFileEntry>> ListAsync(string path, int most, CancellationToken cancellationToken)
+    /// <exception cref="CliException">There is no room for its entries.</exception>
+    internal async Task<List<ListedFile>> ListAsync(string path, ListingRoom room, CancellationToken cancellationToken)
     {
         await RequestAsync(Of(ControlOperation.List, new ControlFile { Path = path, Depth = 1 }), cancellationToken).ConfigureAwait(false);
-        List<ControlFileEntry> entries = [];
+        List<ListedFile> entries = [];
         while (true)
         {
             ControlFrame frame = await ReadAsync(cancellationToken).ConfigureAwait(false);
             switch (frame.Kind)
             {
-                case ControlFrameKind.Item when entries.Count >= most:
-                    throw new CliException($"{path} in sandbox {Id} has more entries than opensandbox copies");
                 case ControlFrameKind.Item:
-                    entries.Add(ControlConnection.Parse(frame.Payload, ControlJsonContext.Default.ControlFileEntry));
+                    var entry = ListedFile.From(ControlConnection.Parse(frame.Payload, ControlJsonContext.Default.ControlFileEntry));
+                    if (!room.TryTake(entry))
+                    {
+                        throw new CliException($"{path} in sandbox {Id} has more entries than opensandbox copies");
+                    }
+
+                    entries.Add(entry);
                     break;
                 case ControlFrameKind.Result:
                     return entries;

@@ -7,13 +7,13 @@ namespace OpenSandbox.Cli.Copying;
 /// <summary>Copies from a sandbox to this machine. Everything that the guest says about its files is taken for hostile.</summary>
 internal sealed class CopyOut(KeptSandbox kept, LeftOut leftOut, CancellationToken cancellationToken)
 {
-    private const int MaxEntries = 1_000_000;
-
     /// <summary>Each level holds an open directory.</summary>
     private const int MaxDepth = 256;
 
     /// <summary>As many as a kernel follows.</summary>
     private const int MaxLinks = 40;
+
+    private readonly ListingRoom _room = new();
 
     /// <summary>Copies a file, or a directory with everything in it.</summary>
     /// <param name="source">Absolute path in the guest.</param>
@@ -27,10 +27,15 @@ internal sealed class CopyOut(KeptSandbox kept, LeftOut leftOut, CancellationTok
         {
             // Into a directory that exists under the source's name; else under the name that the user gave.
             string target = into && name is not null ? Path.Combine(destination, name) : destination;
+            bool existed = Directory.Exists(target);
             Directory.CreateDirectory(target);
             using HostDirectory directory = HostDirectory.Open(target);
             await CopyDirectoryAsync(path, directory, depth: 0).ConfigureAwait(false);
-            directory.SetMode(entry.Mode);
+            if (!existed)
+            {
+                directory.SetMode(entry.Mode);
+            }
+
             return;
         }
 
@@ -88,12 +93,11 @@ internal sealed class CopyOut(KeptSandbox kept, LeftOut leftOut, CancellationTok
             throw new CliException($"{source} in sandbox {kept.Id} is nested deeper than {MaxDepth} directories");
         }
 
-        foreach (ControlFileEntry entry in await kept.ListAsync(source, MaxEntries, cancellationToken).ConfigureAwait(false))
+        List<ListedFile> entries = await kept.ListAsync(source, _room, cancellationToken).ConfigureAwait(false);
+        foreach (ListedFile entry in entries)
         {
-            // The guest may say what it likes: of its path only the last name counts, and that must be one.
-            string name = entry.Path[(entry.Path.LastIndexOf('/') + 1)..];
-            string path = CopyPath.Join(source, name);
-            if (!HostDirectory.IsName(name))
+            string path = CopyPath.Join(source, entry.Name);
+            if (!HostDirectory.IsName(entry.Name))
             {
                 leftOut.Add(path, "the guest gives it a name that no file can have");
                 continue;
@@ -101,32 +105,37 @@ internal sealed class CopyOut(KeptSandbox kept, LeftOut leftOut, CancellationTok
 
             try
             {
-                await CopyEntryAsync(entry, name, path, destination, depth).ConfigureAwait(false);
+                await CopyEntryAsync(entry, path, destination, depth).ConfigureAwait(false);
             }
             catch (KeptSandboxException failure) when (failure.Code is SandboxErrorCode.NotFound or SandboxErrorCode.PermissionDenied or SandboxErrorCode.OperationFailed)
             {
                 leftOut.Add(path, failure.Message);
             }
         }
+
+        _room.Return(entries);
     }
 
-    private async Task CopyEntryAsync(ControlFileEntry entry, string name, string path, HostDirectory destination, int depth)
+    private async Task CopyEntryAsync(ListedFile entry, string path, HostDirectory destination, int depth)
     {
         switch (entry.Kind)
         {
             case SandboxFileKind.Directory:
-                using (HostDirectory directory = destination.OpenOrMake(name))
+                using (HostDirectory directory = destination.OpenOrMake(entry.Name))
                 {
                     await CopyDirectoryAsync(path, directory, depth + 1).ConfigureAwait(false);
-                    directory.SetMode(entry.Mode);
+                    if (directory.IsNew)
+                    {
+                        directory.SetMode(entry.Mode);
+                    }
                 }
 
                 break;
             case SandboxFileKind.File:
-                await destination.WriteFileAsync(name, entry.Mode, stream => kept.ReadFileAsync(path, stream, cancellationToken)).ConfigureAwait(false);
+                await destination.WriteFileAsync(entry.Name, entry.Mode, stream => kept.ReadFileAsync(path, stream, cancellationToken)).ConfigureAwait(false);
                 break;
             case SandboxFileKind.SymbolicLink when entry.Target is string target && LinkTargets.StayInside(target, depth):
-                destination.MakeLink(name, target);
+                destination.MakeLink(entry.Name, target);
                 break;
             case SandboxFileKind.SymbolicLink:
                 leftOut.Add(path, $"a symbolic link that leads out of what is copied: {entry.Target}");

@@ -15,7 +15,14 @@ internal sealed class HostDirectory : IDisposable
     private const uint OwnerOnlyFile = 0x180;
     private readonly SafeFileHandle _directory;
 
-    private HostDirectory(SafeFileHandle directory) => _directory = directory;
+    private HostDirectory(SafeFileHandle directory, bool isNew)
+    {
+        _directory = directory;
+        IsNew = isNew;
+    }
+
+    /// <summary>Whether it was made here. The permissions of one that was there before are its owner's business, not a guest's.</summary>
+    internal bool IsNew { get; }
 
     private int Descriptor => (int)_directory.DangerousGetHandle();
 
@@ -23,7 +30,7 @@ internal sealed class HostDirectory : IDisposable
     internal static HostDirectory Open(string path)
     {
         SafeFileHandle directory = Libc.Open(path, Libc.O_RDONLY | Libc.O_DIRECTORY | Libc.O_CLOEXEC, 0);
-        return directory.IsInvalid ? throw Errno.LastError(path) : new HostDirectory(directory);
+        return directory.IsInvalid ? throw Errno.LastError(path) : new HostDirectory(directory, isNew: false);
     }
 
     /// <summary>Whether a guest's name for something can be used: one name, and none of the two that lead elsewhere.</summary>
@@ -34,16 +41,17 @@ internal sealed class HostDirectory : IDisposable
     internal HostDirectory OpenOrMake(string name)
     {
         byte[] path = Terminate(name);
-        if (Libc.MkDirAt(Descriptor, path, OwnerOnlyDirectory) != 0 && System.Runtime.InteropServices.Marshal.GetLastPInvokeError() != Errno.EEXIST)
+        bool made = Libc.MkDirAt(Descriptor, path, OwnerOnlyDirectory) == 0;
+        if (!made && System.Runtime.InteropServices.Marshal.GetLastPInvokeError() != Errno.EEXIST)
         {
             throw Errno.LastError(name);
         }
 
         int opened = Libc.OpenAt(Descriptor, path, Libc.O_RDONLY | Libc.O_DIRECTORY | Libc.O_NOFOLLOW | Libc.O_CLOEXEC, 0);
-        return opened < 0 ? throw Errno.LastError(name) : new HostDirectory(new SafeFileHandle(opened, ownsHandle: true));
+        return opened < 0 ? throw Errno.LastError(name) : new HostDirectory(new SafeFileHandle(opened, ownsHandle: true), made);
     }
 
-    /// <summary>Gives the directory its permissions.</summary>
+    /// <summary>Gives the directory its permissions, as far as the user's umask allows them.</summary>
     internal void SetMode(int mode)
     {
         if (Libc.FChMod(Descriptor, Permissions(mode)) != 0)
@@ -54,7 +62,7 @@ internal sealed class HostDirectory : IDisposable
 
     /// <summary>Makes or replaces a file, whole or not at all.</summary>
     /// <param name="name">Its name.</param>
-    /// <param name="mode">Its permission bits.</param>
+    /// <param name="mode">Its permission bits; it gets those that the user's umask allows.</param>
     /// <param name="write">Writes the content.</param>
     internal async Task WriteFileAsync(string name, int mode, Func<Stream, Task> write)
     {
@@ -114,9 +122,10 @@ internal sealed class HostDirectory : IDisposable
     public void Dispose() => _directory.Dispose();
 
     /// <summary>
-    /// Without set-user-id and set-group-id: a file that a guest has made must not run with the rights of whoever copied it out.
+    /// Without set-user-id and set-group-id: a file that a guest has made must not run with the rights of whoever copied it out. Without what
+    /// the umask takes away: a guest does not decide who else on this machine may read or change what was copied.
     /// </summary>
-    private static uint Permissions(int mode) => (uint)mode & 0x1FF;
+    private static uint Permissions(int mode) => (uint)mode & 0x1FF & ~FileModeMask.OfThisProcess;
 
     private static string TemporaryName() => $".opensandbox-{Guid.NewGuid():N}";
 

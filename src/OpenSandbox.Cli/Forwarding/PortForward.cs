@@ -15,6 +15,7 @@ internal sealed class PortForward : IAsyncDisposable
     private readonly string _id;
     private readonly int _remote;
     private readonly Action<string> _tell;
+    private readonly AcceptPause _pause;
     private readonly Socket _listener;
     private readonly SemaphoreSlim _places = new(MaxConnections, MaxConnections);
     private readonly CancellationTokenSource _ending = new();
@@ -26,6 +27,7 @@ internal sealed class PortForward : IAsyncDisposable
         _id = id;
         _remote = remote;
         _tell = tell;
+        _pause = new AcceptPause(TimeProvider.System, tell);
         _listener = listener;
         _accepting = AcceptAsync();
     }
@@ -81,7 +83,7 @@ internal sealed class PortForward : IAsyncDisposable
                 catch (SocketException failed)
                 {
                     _places.Release();
-                    _tell($"a connection could not be accepted: {failed.Message}");
+                    await _pause.AfterAsync(failed, _ending.Token).ConfigureAwait(false);
                     continue;
                 }
                 catch (OperationCanceledException)
@@ -90,6 +92,7 @@ internal sealed class PortForward : IAsyncDisposable
                     throw;
                 }
 
+                _pause.Reset();
                 _ = Task.Run(() => JoinAsync(socket), CancellationToken.None);
             }
         }

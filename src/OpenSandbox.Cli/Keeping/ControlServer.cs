@@ -19,6 +19,7 @@ internal sealed class ControlServer : IAsyncDisposable
     private readonly KeeperDirectory _directory;
     private readonly Socket _listener;
     private readonly Action<string> _log;
+    private readonly AcceptPause _pause;
     private readonly CancellationTokenSource _closing = new();
     private readonly CancellationTokenSource _ending = new();
     private readonly Lock _gate = new();
@@ -26,12 +27,13 @@ internal sealed class ControlServer : IAsyncDisposable
     private readonly Task _accepting;
     private int _removed;
 
-    private ControlServer(Sandbox sandbox, KeptSandboxInfo info, KeeperDirectory directory, Action<string> log)
+    private ControlServer(Sandbox sandbox, KeptSandboxInfo info, KeeperDirectory directory, TimeProvider time, Action<string> log)
     {
         Sandbox = sandbox;
         Info = info;
         _directory = directory;
         _log = log;
+        _pause = new AcceptPause(time, log);
         _listener = directory.Listen(sandbox.Id);
         _accepting = AcceptAsync();
     }
@@ -62,7 +64,7 @@ internal sealed class ControlServer : IAsyncDisposable
             Pid = Environment.ProcessId,
             Detached = detached,
         };
-        return new ControlServer(sandbox, info, directory, log);
+        return new ControlServer(sandbox, info, directory, options.TimeProvider, log);
     }
 
     /// <summary>Nobody finds the sandbox any more; connections that exist go on.</summary>
@@ -113,25 +115,29 @@ internal sealed class ControlServer : IAsyncDisposable
 
     private async Task AcceptAsync()
     {
-        while (!_closing.IsCancellationRequested)
+        try
         {
-            Socket socket;
-            try
+            while (!_closing.IsCancellationRequested)
             {
-                socket = await _listener.AcceptAsync(_closing.Token).ConfigureAwait(false);
-            }
-            catch (Exception ended) when (ended is OperationCanceledException or ObjectDisposedException)
-            {
-                return;
-            }
-            catch (SocketException failed)
-            {
-                // The other side has gone before it was accepted, or descriptors have run out: the next may fare better.
-                _log($"a connection could not be accepted: {failed.Message}");
-                continue;
-            }
+                Socket socket;
+                try
+                {
+                    socket = await _listener.AcceptAsync(_closing.Token).ConfigureAwait(false);
+                }
+                catch (SocketException failed)
+                {
+                    // The other side has gone before it was accepted, or descriptors have run out: the next may fare better.
+                    await _pause.AfterAsync(failed, _closing.Token).ConfigureAwait(false);
+                    continue;
+                }
 
-            Begin(socket);
+                _pause.Reset();
+                Begin(socket);
+            }
+        }
+        catch (Exception ended) when (ended is OperationCanceledException or ObjectDisposedException)
+        {
+            return;
         }
     }
 
