@@ -160,7 +160,7 @@ public sealed class ProcessTests(HostFixture fixture) : SandboxTests(fixture)
 
         Assert.True(exit.TimedOut);
         Assert.Equal(137, exit.ExitCode);
-        Assert.Equal("0\n", await CountAsync("sleep 1001"));
+        await ExecTests.UntilAsync(async () => await CountAsync("sleep 1001") == "0\n");
     }
 
     [SkippableTheory]
