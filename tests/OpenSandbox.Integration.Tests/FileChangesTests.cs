@@ -88,6 +88,21 @@ public sealed class FileChangesTests(HostFixture fixture) : SandboxTest(fixture)
     }
 
     [SkippableFact]
+    public async Task Move_ParentBecomesALinkWhileItCopies_RemovesWhatItCopiedAndNothingElse()
+    {
+        await ShellAsync("mkdir -p /opt/p/t /opt/other/t && head -c 400000000 /dev/zero > /opt/p/t/big && echo precious > /opt/other/t/big");
+        Task<string> swap = ShellAsync(
+            "until ls -A /workspace | grep -q opensandbox-; do :; done; mv /opt/p /opt/away && ln -s other /opt/p && ls -A /workspace");
+
+        await Files.MoveAsync("/opt/p/t", "/workspace/t", cancellationToken: ExecTests.Deadline(120));
+
+        Assert.Contains("opensandbox-", await swap, StringComparison.Ordinal); // the copy was still under way
+        Assert.Equal("precious\n", await ShellAsync("cat /opt/other/t/big"));
+        Assert.Equal("", await ShellAsync("ls -A /opt/away"));
+        Assert.Equal("400000000\n", await ShellAsync("stat -c %s /workspace/t/big"));
+    }
+
+    [SkippableFact]
     public async Task MoveOrCopy_Impossible_SaysWhyAndChangesNothing()
     {
         await ShellAsync("mkdir -p /opt/d/e /workspace/full && touch /workspace/full/x /opt/f");

@@ -184,6 +184,94 @@ public sealed class ResizeTests(HostFixture fixture)
         Assert.Equal(512, plain.Limits.MemoryMib);
     }
 
+    [SkippableFact]
+    public async Task GuestScale_WhileAnotherIsCarriedOut_IsRefusedAtOnce()
+    {
+        await using Sandbox sandbox = await fixture.HostWithImage.CreateAsync(new SandboxSpec { MaxGuestScaleMib = 2_048 }, ExecTests.Deadline());
+
+        Task<GuestScaleReply> first = sandbox.HandleScaleRequestAsync(1_024, null, ExecTests.Deadline(120));
+        GuestScaleReply second = await sandbox.HandleScaleRequestAsync(2_048, null, ExecTests.Deadline());
+
+        Assert.Equal((GuestScaleRefusal.Failed, "another request is being carried out"), (second.Refusal, second.Text));
+        Assert.Equal(1_024, (await first).Limits!.MemoryMib);
+        Assert.Equal(512, (await sandbox.HandleScaleRequestAsync(512, null, ExecTests.Deadline(120))).Limits!.MemoryMib);
+    }
+
+    [SkippableFact]
+    public async Task GuestScale_ProgramThatAskedIsGone_TheNextOneWaitsForTheHost()
+    {
+        await using Sandbox sandbox = await fixture.HostWithImage.CreateAsync(new SandboxSpec { MaxGuestScaleMib = 2_048 }, ExecTests.Deadline());
+        const string asker = """
+            import socket, struct
+            def ask(mb):
+                s = socket.create_connection(('169.254.169.254', 80))
+                body = b'{"memoryMB":%d}' % mb
+                s.sendall(b'POST /v1/scale HTTP/1.1\r\nContent-Length: %d\r\n\r\n' % len(body) + body)
+                return s
+            def status(s):
+                answer = b''
+                while piece := s.recv(4096):
+                    answer += piece
+                return answer.split()[1].decode()
+            first, probe = ask(2048), ask(1024)
+            print(status(probe))  # so the first has been read
+            first.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+            first.close()
+            print(status(ask(1024)))
+            """;
+
+        ExecResult asked = await sandbox.ExecAsync(["python3", "-c", asker], cancellationToken: ExecTests.Deadline());
+        SandboxLimits after = await sandbox.ResizeAsync(new SandboxResize { PidsMax = 900 }, ExecTests.Deadline(120)); // waits for the first
+        ExecResult again = await sandbox.ExecAsync(
+            ["python3", "-c", asker[..asker.IndexOf("first, probe", StringComparison.Ordinal)] + "print(status(ask(1024)))"],
+            cancellationToken: ExecTests.Deadline(120));
+
+        Assert.Equal(("409\n409\n", ""), (asked.StandardOutput, asked.StandardError));
+        Assert.Equal((2_048, 900), (after.MemoryMib, after.PidsMax));
+        Assert.Equal("200\n", again.StandardOutput);
+    }
+
+    [SkippableFact]
+    public async Task GuestScale_SandboxHasEnded_IsRefused()
+    {
+        Sandbox sandbox = await fixture.Host.CreateAsync(
+            new SandboxSpec { Image = null, MaxGuestScaleMib = 1_024 }, ExecTests.Deadline());
+        await sandbox.DisposeAsync();
+
+        GuestScaleReply refused = await sandbox.HandleScaleRequestAsync(1_024, null, ExecTests.Deadline());
+
+        Assert.Equal((GuestScaleRefusal.Failed, "the sandbox is ending"), (refused.Refusal, refused.Text));
+    }
+
+    [SkippableFact]
+    public async Task Resize_GuestCannotSetTheLimit_LimitsSayWhatIsThereAndTheNextCallMakesItGood()
+    {
+        await using Sandbox sandbox = await fixture.HostWithImage.CreateAsync(cancellationToken: ExecTests.Deadline());
+        SandboxLimits before = sandbox.Limits;
+        SandboxProcess root = await sandbox.StartAsync(
+            ["sh", "-c", "mount -o remount,ro /sys/fs/cgroup && echo ro; read x; mount -o remount,rw /sys/fs/cgroup && echo rw; read x"],
+            new StartOptions { User = "root" },
+            ExecTests.Deadline());
+        await using (root)
+        {
+            Assert.Equal("ro\n", await ReadSomeAsync(root));
+
+            await Assert.ThrowsAsync<SandboxOperationException>(() => sandbox.ResizeAsync(1_024, cancellationToken: ExecTests.Deadline(120)));
+
+            Assert.Equal((1_024, before.MemoryMaxBytes), (sandbox.Limits.MemoryMib, sandbox.Limits.MemoryMaxBytes));
+            Assert.Equal(before.MemoryMaxBytes, await NumberAsync(sandbox, "memory.max"));
+            await root.WriteAsync("go\n"u8.ToArray(), ExecTests.Deadline());
+            Assert.Equal("rw\n", await ReadSomeAsync(root));
+        }
+
+        SandboxLimits settled = await sandbox.ResizeAsync(new SandboxResize { CpuPercent = 50 }, ExecTests.Deadline(120));
+
+        Assert.Equal((1_024, 50), (settled.MemoryMib, settled.CpuPercent));
+        Assert.Equal(NinetyPercent(await MemTotalAsync(sandbox)), settled.MemoryMaxBytes);
+        Assert.Equal(settled.MemoryMaxBytes, await NumberAsync(sandbox, "memory.max"));
+        Assert.Equal(512, (await sandbox.ResizeAsync(512, cancellationToken: ExecTests.Deadline(120))).MemoryMib);
+    }
+
     private static long NinetyPercent(long bytes) => bytes / 100 * 90 / 4_096 * 4_096;
 
     private static async Task<string> ReadSomeAsync(SandboxProcess process)
