@@ -163,7 +163,8 @@ public sealed class SandboxShell : IAsyncDisposable
 
     private async Task<ShellResult> ExecuteAsync(string script, string token, ShellRunOptions options, CancellationToken cancellationToken)
     {
-        long started = _sandbox.Options.TimeProvider.GetTimestamp();
+        // Not only with a timeout: the caller's own code may end the run as well.
+        Task<bool> marking = _sandbox.Processes.MarkAsync(_process.Id, CancellationToken.None);
         using CancellationTokenSource? deadline = options.Timeout is TimeSpan timeout
             ? Deadlines.Start(timeout, _sandbox.Options.TimeProvider, cancellationToken)
             : null;
@@ -178,13 +179,15 @@ public sealed class SandboxShell : IAsyncDisposable
         {
             // Its time is up, the caller has cancelled it, or the caller's own code has failed.
             timedOut = failure is OperationCanceledException && !cancellationToken.IsCancellationRequested && deadline is { IsCancellationRequested: true };
-            await ReplaceAsync(_sandbox.Options.TimeProvider.GetElapsedTime(started)).ConfigureAwait(false);
+            await marking.ConfigureAwait(false);
+            await ReplaceAsync().ConfigureAwait(false);
             if (!timedOut)
             {
                 throw;
             }
         }
 
+        await marking.ConfigureAwait(false);
         if (status is null && !timedOut)
         {
             Volatile.Write(ref _exit, await _process.WaitAsync(cancellationToken).ConfigureAwait(false));
@@ -232,14 +235,14 @@ public sealed class SandboxShell : IAsyncDisposable
         return status;
     }
 
-    /// <summary>Kills the shell and what it has started lately, and puts another one with the last known state in its place, if there is one.</summary>
-    private async Task ReplaceAsync(TimeSpan age)
+    /// <summary>Kills the shell and what the run has started, and puts another one with the last known state in its place, if there is one.</summary>
+    private async Task ReplaceAsync()
     {
         SandboxProcess old = _process;
-        await _sandbox.Processes.KillYoungerAsync(old.Id, age, CancellationToken.None).ConfigureAwait(false);
+        await _sandbox.Processes.KillSinceMarkAsync(old.Id, CancellationToken.None).ConfigureAwait(false);
         if (!_canRestore || _reports.State is not string state || Volatile.Read(ref _disposed) != 0)
         {
-            Volatile.Write(ref _exit, new SandboxProcessExit(KilledExitCode, 9, TimedOut: true, OutOfMemory: false, OutputCut: false, age, null));
+            Volatile.Write(ref _exit, await old.WaitAsync().ConfigureAwait(false));
             return;
         }
 
