@@ -166,9 +166,6 @@ internal sealed class ExecStream(BulkLoop loop, uint id, ExecRequest request) : 
     }
 
     /// <inheritdoc/>
-    public bool KillYounger(long milliseconds) => !_exited && YoungProcesses.Kill(Group, _pid, milliseconds);
-
-    /// <inheritdoc/>
     public ProcessEntry Describe(uint key) => new()
     {
         Id = ProcessEntries.Id(key),

@@ -28,10 +28,6 @@ internal interface IGuestCommand
     /// <returns>Whether there was one to kill.</returns>
     bool Kill();
 
-    /// <summary>Kills the process and what its cgroup has started within the last so many milliseconds.</summary>
-    /// <returns>Whether the process had not been reaped.</returns>
-    bool KillYounger(long milliseconds);
-
     /// <summary>What a list of processes says about it.</summary>
     ProcessEntry Describe(uint key);
 }

@@ -39,6 +39,7 @@ internal sealed partial class ManagedProcess : IGuestCommand
     private bool _byItself;
     private int _status;
     private bool _timedOut;
+    private ProcessMark? _mark;
 
     private ManagedProcess(BulkLoop loop, ProcessStartRequest request, CommandLaunch launch)
     {
@@ -188,8 +189,25 @@ internal sealed partial class ManagedProcess : IGuestCommand
         return false;
     }
 
-    /// <inheritdoc/>
-    public bool KillYounger(long milliseconds) => !_exited && YoungProcesses.Kill(_group, Pid, milliseconds);
+    /// <summary>Notes what it has started so far, for <see cref="KillSinceMark"/>.</summary>
+    /// <returns>Whether it has not ended.</returns>
+    internal bool Mark()
+    {
+        _mark = _exited ? null : ProcessMark.Take(_group);
+        return !_exited;
+    }
+
+    /// <summary>Kills it and what it has started since <see cref="Mark"/>.</summary>
+    /// <returns>Whether it had not ended.</returns>
+    internal bool KillSinceMark()
+    {
+        if (_mark is null && !_exited)
+        {
+            GuestException.ThrowInvalid("sinceMark: there is no mark");
+        }
+
+        return !_exited && _mark!.KillSince(_group, Pid);
+    }
 
     /// <summary>The one who it belonged to has gone: it ends, unless it was started to go on.</summary>
     internal void OnOwnerGone()
@@ -296,6 +314,7 @@ internal sealed partial class ManagedProcess : IGuestCommand
         }
 
         _exited = true;
+        _mark = null;
         _wall = ClockTicks.Microseconds - _startedAt;
         _ = Libc.Close(_pidfd);
         _input.Close();

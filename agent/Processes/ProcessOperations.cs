@@ -92,7 +92,8 @@ internal static class ProcessOperations
         return request switch
         {
             { WholeCgroup: true } => command.Kill(),
-            { YoungerThanMilliseconds: >= 0 and { } age } => command.KillYounger(age),
+            { Mark: true } => Managed(loop, request).Mark(),
+            { SinceMark: true } => Managed(loop, request).KillSinceMark(),
             { Signal: >= 1 and <= 64 and { } signal } => command.Signal(signal),
             _ => throw GuestException.Coded(AgentErrorCodes.InvalidRequest, "signal: 1 to 64"),
         };

@@ -172,12 +172,16 @@ public sealed class SandboxProcesses
         }
     }
 
-    /// <summary>Kills a shell, and what it has started within the last while.</summary>
-    internal Task<bool> KillYoungerAsync(string id, TimeSpan age, CancellationToken cancellationToken) => SendAsync(
-        Operations.Signal,
-        new ProcessRequest { Id = id, Signal = 9, YoungerThanMilliseconds = (long)Math.Ceiling(age.TotalMilliseconds) },
-        $"killing what shell {id} runs",
-        cancellationToken);
+    /// <summary>
+    /// Has the agent note what a shell has started so far. It does so before it passes on input that is written after this call has returned
+    /// its task, which need not be awaited for that: requests and input go over the same port, in order.
+    /// </summary>
+    internal Task<bool> MarkAsync(string id, CancellationToken cancellationToken) =>
+        SendAsync(Operations.Signal, new ProcessRequest { Id = id, Mark = true }, $"marking shell {id}", cancellationToken);
+
+    /// <summary>Kills a shell, and what it has started since the mark.</summary>
+    internal Task<bool> KillSinceMarkAsync(string id, CancellationToken cancellationToken) =>
+        SendAsync(Operations.Signal, new ProcessRequest { Id = id, SinceMark = true }, $"killing what shell {id} runs", cancellationToken);
 
     /// <summary>A request without data.</summary>
     internal Task<T> AskAsync<T>(OpenRequest request, string what, JsonTypeInfo<T> shape, CancellationToken cancellationToken) =>

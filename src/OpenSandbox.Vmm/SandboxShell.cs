@@ -165,6 +165,9 @@ public sealed class SandboxShell : IAsyncDisposable
     private async Task<ShellResult> ExecuteAsync(string script, string token, ShellRunOptions options, CancellationToken cancellationToken)
     {
         long started = _sandbox.Options.TimeProvider.GetTimestamp();
+
+        // Not only with a timeout: the caller's own code may end the run as well.
+        Task<bool> marking = _sandbox.Processes.MarkAsync(_process.Id, CancellationToken.None);
         using CancellationTokenSource? deadline = options.Timeout is TimeSpan timeout
             ? Deadlines.Start(timeout, _sandbox.Options.TimeProvider, cancellationToken)
             : null;
@@ -180,18 +183,20 @@ public sealed class SandboxShell : IAsyncDisposable
         {
             // Its time is up, the caller has cancelled it, or what the guest sends makes no sense: the next run must not meet this one.
             timedOut = failure is OperationCanceledException && !cancellationToken.IsCancellationRequested && deadline is { IsCancellationRequested: true };
-            await ReplaceAsync(_sandbox.Options.TimeProvider.GetElapsedTime(started)).ConfigureAwait(false);
+            await marking.ConfigureAwait(false);
+            await ReplaceAsync(started).ConfigureAwait(false);
             if (!timedOut)
             {
                 throw;
             }
         }
 
+        await marking.ConfigureAwait(false);
         if (callersFailure is not null)
         {
             try
             {
-                await ReplaceAsync(_sandbox.Options.TimeProvider.GetElapsedTime(started)).ConfigureAwait(false);
+                await ReplaceAsync(started).ConfigureAwait(false);
             }
             catch (SandboxException)
             {
@@ -256,14 +261,14 @@ public sealed class SandboxShell : IAsyncDisposable
         return (status, null);
     }
 
-    /// <summary>Kills the shell and what it has started lately, and puts another one with the last known state in its place, if there is one.</summary>
-    private async Task ReplaceAsync(TimeSpan age)
+    /// <summary>Kills the shell and what the run has started, and puts another one with the last known state in its place, if there is one.</summary>
+    private async Task ReplaceAsync(long started)
     {
         SandboxProcess old = _process;
         bool replaced = false;
         try
         {
-            await _sandbox.Processes.KillYoungerAsync(old.Id, age, CancellationToken.None).ConfigureAwait(false);
+            await _sandbox.Processes.KillSinceMarkAsync(old.Id, CancellationToken.None).ConfigureAwait(false);
             if (_canRestore && _reports.State is string state && Volatile.Read(ref _disposed) == 0)
             {
                 SandboxProcess next = await StartAsync(_sandbox, _start, CancellationToken.None).ConfigureAwait(false);
@@ -273,13 +278,18 @@ public sealed class SandboxShell : IAsyncDisposable
                 await GetReadyAsync(state, CancellationToken.None).ConfigureAwait(false);
                 replaced = true;
             }
+            else
+            {
+                Volatile.Write(ref _exit, await old.WaitAsync().ConfigureAwait(false));
+            }
         }
         finally
         {
             if (!replaced && _exit is null)
             {
                 // Also where it failed halfway: no later run may meet a shell that is still at this one.
-                Volatile.Write(ref _exit, new SandboxProcessExit(KilledExitCode, 9, TimedOut: true, OutOfMemory: false, OutputCut: false, age, null));
+                Volatile.Write(ref _exit, new SandboxProcessExit(
+                    KilledExitCode, 9, TimedOut: true, OutOfMemory: false, OutputCut: false, _sandbox.Options.TimeProvider.GetElapsedTime(started), null));
             }
         }
     }

@@ -158,7 +158,7 @@ public sealed class ShellTests(HostFixture fixture) : SandboxTests(fixture)
     {
         await using SandboxShell shell = await Sandbox.OpenShellAsync(cancellationToken: Deadline());
         await shell.RunAsync(
-            "cd /usr; export E=\"it's\"; p='x\ny'; f() { echo f; }; alias ll=ls; set -u; readonly r=5; a=(1 '2 3'); sleep 1021 & sleep 0.3",
+            "cd /usr; export E=\"it's\"; p='x\ny'; f() { echo f; }; alias ll=ls; set -u; readonly r=5; a=(1 '2 3'); sleep 1021 & while :; do sleep 0.2; echo alive >>/tmp/loop; done & true",
             cancellationToken: Deadline());
         ShellResult result = await shell.RunAsync("echo before; E=changed; cd /; " + line, new ShellRunOptions { Timeout = TimeSpan.FromMilliseconds(1_500) }, Deadline());
         ShellResult after = await shell.RunAsync("pwd; echo \"$E|$p|$r|${a[1]}\"; f; echo $-", cancellationToken: Deadline());
@@ -171,6 +171,8 @@ public sealed class ShellTests(HostFixture fixture) : SandboxTests(fixture)
         Assert.Contains('u', after.StandardOutput.Split('\n')[^2]);
         await ExecTests.UntilAsync(async () => await CountAsync("sleep 1020") == "0\n"); // killed, but it may take a moment to be gone
         Assert.Equal("1\n", await CountAsync("sleep 1021"));
+        long lines = (await Sandbox.Files.StatAsync("/tmp/loop", Deadline())).Size;
+        await ExecTests.UntilAsync(async () => (await Sandbox.Files.StatAsync("/tmp/loop", Deadline())).Size > lines); // a job of an earlier run goes on
         Assert.False(await Sandbox.Files.ExistsAsync("/tmp/went-on", Deadline()));
     }
 

@@ -27,10 +27,14 @@ public sealed record ProcessRequest
     /// <summary>Signal: SIGKILL to every process of the cgroup instead of the signal to the process group.</summary>
     public bool WholeCgroup { get; init; }
 
+    /// <summary>Signal: none, but remember which processes are in the cgroup now.</summary>
+    public bool Mark { get; init; }
+
     /// <summary>
-    /// Signal: SIGKILL to the process itself, and to each other one of its cgroup that was started within the last so many milliseconds.
+    /// Signal: SIGKILL to the process itself, and to what came into its cgroup since <see cref="Mark"/>, except what processes from before
+    /// have started.
     /// </summary>
-    public long? YoungerThanMilliseconds { get; init; }
+    public bool SinceMark { get; init; }
 
     /// <summary>Resize: columns, 1 to 65,535.</summary>
     public int? Columns { get; init; }

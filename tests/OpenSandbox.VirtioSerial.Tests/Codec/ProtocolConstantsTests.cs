@@ -99,7 +99,7 @@ public sealed class ProtocolConstantsTests
     [InlineData(typeof(ProcessStartRequest), "command:ExecRequest* detached:Boolean limits:ProcessLimitsRequest lossless:Boolean report:Boolean ringBytes:Int32? terminal:TerminalRequest")]
     [InlineData(typeof(ProcessLimitsRequest), "addressSpaceBytes:Int64? cpuSeconds:Int64? fileSizeBytes:Int64? openFiles:Int64?")]
     [InlineData(typeof(TerminalRequest), "columns:Int32* rows:Int32* type:String")]
-    [InlineData(typeof(ProcessRequest), "columns:Int32? from:Int64? fromNow:Boolean id:String* input:Boolean length:Int32? lossless:Boolean rows:Int32? signal:Int32? wholeCgroup:Boolean youngerThanMilliseconds:Int64?")]
+    [InlineData(typeof(ProcessRequest), "columns:Int32? from:Int64? fromNow:Boolean id:String* input:Boolean length:Int32? lossless:Boolean mark:Boolean rows:Int32? signal:Int32? sinceMark:Boolean wholeCgroup:Boolean")]
     [InlineData(typeof(ProcessAttached), "id:String* replayEnd:Int64 sequence:Int64 terminal:Boolean")]
     [InlineData(typeof(ProcessEntry), "command:String[]* cpuMicroseconds:Int64? detached:Boolean exit:ExecResultMessage id:String* managed:Boolean memoryBytes:Int64? outputEnd:Int64 outputStart:Int64 pid:Int32 startedNanoseconds:Int64 terminal:Boolean user:String*")]
     [InlineData(typeof(ProcessLogResult), "ended:Boolean firstAvailable:Int64 next:Int64 start:Int64")]
