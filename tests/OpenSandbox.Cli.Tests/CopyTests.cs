@@ -125,6 +125,89 @@ public sealed class CopyTests : IDisposable
     }
 
     [Fact]
+    public async Task CopyOut_DirectoriesThatExist_KeepTheirModesAndNewOnesGetTheGuests()
+    {
+        const UnixFileMode mine = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute;
+        Directory.CreateDirectory(Path.Combine(_directory, "out"), mine);
+        Directory.CreateDirectory(Path.Combine(_directory, "out", "old"), mine);
+        await using FakeKeeper keeper = Serving(new Dictionary<string, ControlFileEntry[]>
+        {
+            ["/src"] = [Dir("/src/old") with { Mode = 0x1FF }, Dir("/src/new") with { Mode = 0x1C8 }],
+            ["/src/old"] = [File("/src/old/f")],
+            ["/src/new"] = [],
+        });
+        Assert.False(await CopyAsync(keeper, "/src/.", "out"));
+        Assert.Equal(mine, System.IO.File.GetUnixFileMode(Path.Combine(_directory, "out")));
+        Assert.Equal(mine, System.IO.File.GetUnixFileMode(Path.Combine(_directory, "out", "old")));
+        Assert.Equal(["f"], Names("out/old"));
+        Assert.Equal((UnixFileMode)(0x1C8 & ~FileModeMask.OfThisProcess), System.IO.File.GetUnixFileMode(Path.Combine(_directory, "out", "new")));
+    }
+
+    [Fact]
+    public async Task CopyOut_PermissionsThatTheUmaskDenies_AreNotGiven()
+    {
+        await using FakeKeeper keeper = Serving(new Dictionary<string, ControlFileEntry[]>
+        {
+            ["/src"] = [File("/src/f") with { Mode = 0x1FF }, Dir("/src/d") with { Mode = 0x1FF }],
+            ["/src/d"] = [],
+        });
+        Assert.False(await CopyAsync(keeper, "/src", "out"));
+
+        // The kernel applies the umask to what is made here.
+        var made = new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.Write, UnixCreateMode = (UnixFileMode)0x1FF };
+        await using (new FileStream(Path.Combine(_directory, "here"), made))
+        {
+            UnixFileMode allowed = System.IO.File.GetUnixFileMode(Path.Combine(_directory, "here"));
+            Assert.Equal(allowed, System.IO.File.GetUnixFileMode(Path.Combine(_directory, "out", "f")));
+            Assert.Equal(allowed, System.IO.File.GetUnixFileMode(Path.Combine(_directory, "out", "d")));
+        }
+    }
+
+    [Theory]
+    [InlineData("Name:\tx\nUmask:\t0027\n", 0x17)]
+    [InlineData("Umask:\t0000", 0)]
+    [InlineData("Name:\tx\n", 0x12)]
+    public void Mask_OfAStatusFile_IsFound(string status, uint mask) => Assert.Equal(mask, FileModeMask.Parse(status.Split('\n')));
+
+    [Fact]
+    public void Listings_ShareTheirRoom_UntilTheyGiveItBack()
+    {
+        var link = new ListedFile("n", SandboxFileKind.SymbolicLink, 0x1FF, 0, new string('t', 1_000));
+        var room = new ListingRoom(entries: 3, bytes: 5_000);
+        Assert.True(room.TryTake(link));
+        Assert.True(room.TryTake(link));
+        Assert.False(room.TryTake(link));
+        var small = new ListedFile("n", SandboxFileKind.File, 0x1FF, 0, null);
+        Assert.True(room.TryTake(small));
+        Assert.False(room.TryTake(small));
+        room.Return([link, link, small]);
+        Assert.True(room.TryTake(link));
+    }
+
+    [Fact]
+    public async Task CopyOut_HugeLinkTargets_EndWithAMessageBeforeTheyFillTheMemory()
+    {
+        string target = new('t', 1 << 20);
+        int sent = 0;
+        await using FakeKeeper keeper = FakeKeeper.Answering(async (request, connection, ending) =>
+        {
+            if (request.Operation == ControlOperation.Describe)
+            {
+                await connection.SendAsync(ControlFrameKind.Result, Dir("/x"), ControlJsonContext.Default.ControlFileEntry, ending);
+                return;
+            }
+
+            for (; sent < 1_000; sent++)
+            {
+                await connection.SendAsync(ControlFrameKind.Item, Link("/x/l", target), ControlJsonContext.Default.ControlFileEntry, ending);
+            }
+        });
+        CliException failure = await Assert.ThrowsAsync<CliException>(() => CopyAsync(keeper, "/x", "out"));
+        Assert.Contains("more entries", failure.Message, StringComparison.Ordinal);
+        Assert.InRange(sent, 1, 200);
+    }
+
+    [Fact]
     public async Task CopyOut_FileBreaksOff_LeavesWhatWasThere()
     {
         await System.IO.File.WriteAllTextAsync(Path.Combine(_directory, "f"), "old");

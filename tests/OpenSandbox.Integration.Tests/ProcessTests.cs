@@ -31,6 +31,52 @@ public sealed class ProcessTests(HostFixture fixture) : SandboxTests(fixture)
     }
 
     [SkippableFact]
+    public async Task Wait_LeftOverHasReadWhatTheProcessWrote_StillEnds()
+    {
+        // The process fills the ring and then the pipe, and ends; only then is the pipe emptied, by what the process has left running.
+        const string script = """
+            echo $$ >/tmp/pid
+            (
+              exec 3</proc/self/fd/1
+              until [ -e /tmp/take ]; do sleep 0.05; done
+              dd bs=1M count=1 <&3 >/dev/null 2>&1
+              touch /tmp/taken
+              sleep 1027
+            ) &
+            timeout 2 cat /dev/zero
+            exit 5
+            """;
+        await using SandboxProcess process = await Sandbox.StartAsync(
+            ["sh", "-c", script],
+            new StartOptions { User = "root", Delivery = OutputDelivery.Lossless, ScrollbackBytes = StartOptions.MinScrollbackBytes },
+            Deadline());
+        await ExecTests.UntilAsync(async () => (await Sandbox.ExecAsync(
+            ["sh", "-c", "[ -s /tmp/pid ] && ! [ -e /proc/$(cat /tmp/pid) ]"], cancellationToken: Deadline())).ExitCode == 0);
+        Assert.True((await Sandbox.Processes.ListAsync(Deadline())).Single(p => p.Id == process.Id).IsRunning);
+        await Sandbox.Files.WriteTextAsync("/tmp/take", "", cancellationToken: Deadline());
+        await ExecTests.UntilAsync(async () => await Sandbox.Files.ExistsAsync("/tmp/taken", Deadline()));
+
+        Assert.NotEmpty(await ReadAllAsync(process));
+        SandboxProcessExit exit = await process.WaitAsync(Deadline(30));
+        Assert.Equal((5, true, true), (exit.ExitCode, exit.OutputCut, exit.LeftProcesses));
+    }
+
+    [SkippableFact]
+    public async Task Exec_LeftOverReadsTheOutputPipe_StillEnds()
+    {
+        for (int i = 0; i < 20; i++)
+        {
+            ExecResult result = await Sandbox.ExecAsync(
+                ["sh", "-c", $"cat </proc/self/fd/1 3>&1 >/dev/null & head -c 300000 /dev/zero; exit {i}"],
+                new ExecOptions { User = "root" },
+                Deadline(30));
+            Assert.Equal((i, true), (result.ExitCode, result.Exit.OutputCut));
+        }
+
+        await Sandbox.ExecAsync(["pkill", "-x", "cat"], new ExecOptions { User = "root" }, Deadline());
+    }
+
+    [SkippableFact]
     public async Task Start_100AtOnce_AllAreRight()
     {
         await using Sandbox large = await Fixture.HostWithImage.CreateAsync(new SandboxSpec { PidsMax = 1_000 }, Deadline());

@@ -191,6 +191,57 @@ public sealed class ShellTests(HostFixture fixture) : SandboxTests(fixture)
     }
 
     [SkippableFact]
+    public async Task Run_NoisyOnesTimeOut_TheirShellsEndAndBackgroundJobsGoOn()
+    {
+        SandboxShell shell = await Sandbox.OpenShellAsync(cancellationToken: Deadline());
+        await shell.RunAsync("sleep 1024 & sleep 1025 >/dev/null 2>&1 & sleep 0.3", cancellationToken: Deadline());
+        for (int i = 0; i < 3; i++)
+        {
+            ShellResult noisy = await shell.RunAsync("yes", new ShellRunOptions { Timeout = TimeSpan.FromMilliseconds(400), MaxOutputBytes = 100 }, Deadline());
+            Assert.Equal((true, false), (noisy.TimedOut, noisy.ShellEnded));
+        }
+
+        // A shell whose output nobody reads does not end: the guest keeps it for its lossless reader.
+        await ExecTests.UntilAsync(async () => (await Sandbox.Processes.ListAsync(Deadline())).Count(static p => p.IsManaged && p.IsRunning) == 1);
+        Assert.Equal("1\n1\n", await CountAsync("sleep 1024") + await CountAsync("sleep 1025"));
+        Assert.Equal("here\n", (await shell.RunAsync("echo here", cancellationToken: Deadline())).StandardOutput);
+
+        await shell.DisposeAsync();
+
+        await ExecTests.UntilAsync(async () => await CountAsync("sleep 1024") + await CountAsync("sleep 1025") == "0\n0\n");
+    }
+
+    [SkippableTheory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Run_CallersCodeThrowsWhatTheShellCouldThrow_EndsTheRunOnly(bool disposed)
+    {
+        Exception thrown = disposed
+            ? new ObjectDisposedException("the caller's own")
+            : await Assert.ThrowsAsync<SandboxOperationException>(() => Sandbox.Processes.KillAsync("00000000", Deadline()));
+        await using SandboxShell shell = await Sandbox.OpenShellAsync(cancellationToken: Deadline());
+        await shell.RunAsync("cd /usr", cancellationToken: Deadline());
+        Exception? failure = await Record.ExceptionAsync(() => shell.RunAsync(
+            "echo first; sleep 0.5; echo second; sleep 1026", new ShellRunOptions { OnOutput = (_, _) => throw thrown }, Deadline()));
+
+        Assert.Same(thrown, failure);
+        Assert.Equal("0\n", await CountAsync("sleep 1026"));
+        Assert.Equal("/usr\n", (await shell.RunAsync("pwd", cancellationToken: Deadline())).StandardOutput);
+    }
+
+    [SkippableFact]
+    public async Task Run_BackgroundJobReadsTheOutputPipe_StillEnds()
+    {
+        await using SandboxShell shell = await Sandbox.OpenShellAsync(new ShellOptions { User = "root" }, Deadline());
+        await shell.RunAsync("cat </proc/self/fd/1 3>&1 >/dev/null & sleep 0.2", cancellationToken: Deadline());
+        for (int i = 0; i < 20; i++)
+        {
+            ShellResult result = await shell.RunAsync($"head -c 300000 /dev/zero; (exit {i})", cancellationToken: Deadline(30));
+            Assert.Equal(i, result.ExitCode);
+        }
+    }
+
+    [SkippableFact]
     public async Task Dispose_EndsEverythingOfTheSession()
     {
         SandboxShell shell = await Sandbox.OpenShellAsync(new ShellOptions { User = "root", WorkingDirectory = "/" }, Deadline());

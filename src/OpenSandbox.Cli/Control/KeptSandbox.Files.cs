@@ -17,25 +17,15 @@ internal sealed partial class KeptSandbox
     {
         await RequestAsync(Of(ControlOperation.List, new ControlFile { Path = path, Depth = 1 }), cancellationToken).ConfigureAwait(false);
         List<ListedFile> entries = [];
-        while (true)
+        try
         {
-            ControlFrame frame = await ReadAsync(cancellationToken).ConfigureAwait(false);
-            switch (frame.Kind)
-            {
-                case ControlFrameKind.Item:
-                    var entry = ListedFile.From(ControlConnection.Parse(frame.Payload, ControlJsonContext.Default.ControlFileEntry));
-                    if (!room.TryTake(entry))
-                    {
-                        throw new CliException($"{path} in sandbox {Id} has more entries than opensandbox copies");
-                    }
-
-                    entries.Add(entry);
-                    break;
-                case ControlFrameKind.Result:
-                    return entries;
-                default:
-                    throw new ControlProtocolException($"a frame of kind {frame.Kind} came with a listing");
-            }
+            await FillAsync(entries, path, room, cancellationToken).ConfigureAwait(false);
+            return entries;
+        }
+        catch
+        {
+            room.Return(entries);
+            throw;
         }
     }
 
@@ -91,6 +81,30 @@ internal sealed partial class KeptSandbox
             await stopped.CancelAsync().ConfigureAwait(false);
             await ((Task)answer).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             throw;
+        }
+    }
+
+    private async Task FillAsync(List<ListedFile> entries, string path, ListingRoom room, CancellationToken cancellationToken)
+    {
+        while (true)
+        {
+            ControlFrame frame = await ReadAsync(cancellationToken).ConfigureAwait(false);
+            switch (frame.Kind)
+            {
+                case ControlFrameKind.Item:
+                    var entry = ListedFile.From(ControlConnection.Parse(frame.Payload, ControlJsonContext.Default.ControlFileEntry));
+                    if (!room.TryTake(entry))
+                    {
+                        throw new CliException($"{path} in sandbox {Id} has more entries than opensandbox copies");
+                    }
+
+                    entries.Add(entry);
+                    break;
+                case ControlFrameKind.Result:
+                    return;
+                default:
+                    throw new ControlProtocolException($"a frame of kind {frame.Kind} came with a listing");
+            }
         }
     }
 
