@@ -248,7 +248,9 @@ public sealed class SandboxShell : IAsyncDisposable
                 catch (Exception failure)
                 {
                     // Whatever it is, it says nothing about the shell, even if it is one of the exceptions that the shell's own end throws.
-                    return (null, ExceptionDispatchInfo.Capture(failure));
+                    var callersFailure = ExceptionDispatchInfo.Capture(failure);
+                    await ReadStateAsync(token, cancellationToken).ConfigureAwait(false);
+                    return (null, callersFailure);
                 }
             }
             else
@@ -259,6 +261,31 @@ public sealed class SandboxShell : IAsyncDisposable
 
         _ = await sending.ConfigureAwait(false);
         return (status, null);
+    }
+
+    /// <summary>
+    /// Makes sure that the state from before a run is known, if there is to be one. The outputs and the reports come by different pipes, so that
+    /// the run's first output may overtake it.
+    /// </summary>
+    private async Task ReadStateAsync(string token, CancellationToken cancellationToken)
+    {
+        using CancellationTokenSource deadline = Deadlines.Start(_sandbox.Options.RequestTimeout, _sandbox.Options.TimeProvider, cancellationToken);
+        try
+        {
+            while (_canRestore && _reports.StateToken != token)
+            {
+                (SandboxOutput piece, bool isReport) = await _process.ReadAllAsync(_buffer, deadline.Token).ConfigureAwait(false);
+                if (isReport ? _reports.Add(_buffer.AsSpan(0, piece.Count), token) is not null : piece.IsEnd)
+                {
+                    return;
+                }
+            }
+        }
+        catch (Exception failure) when (failure is OperationCanceledException or SandboxException or ObjectDisposedException)
+        {
+            // The state from before an earlier run has to do; if the shell is gone, whoever replaces it finds that out.
+            return;
+        }
     }
 
     /// <summary>Kills the shell and what the run has started, and puts another one with the last known state in its place, if there is one.</summary>

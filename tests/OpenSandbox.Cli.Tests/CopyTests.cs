@@ -128,19 +128,19 @@ public sealed class CopyTests : IDisposable
     public async Task CopyOut_DirectoriesThatExist_KeepTheirModesAndNewOnesGetTheGuests()
     {
         const UnixFileMode mine = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute;
-        Directory.CreateDirectory(Path.Combine(_directory, "out"), mine);
-        Directory.CreateDirectory(Path.Combine(_directory, "out", "old"), mine);
+        Directory.CreateDirectory(Path.Combine(_directory, "src"), mine);
+        Directory.CreateDirectory(Path.Combine(_directory, "src", "old"), mine);
         await using FakeKeeper keeper = Serving(new Dictionary<string, ControlFileEntry[]>
         {
             ["/src"] = [Dir("/src/old") with { Mode = 0x1FF }, Dir("/src/new") with { Mode = 0x1C8 }],
             ["/src/old"] = [File("/src/old/f")],
             ["/src/new"] = [],
         });
-        Assert.False(await CopyAsync(keeper, "/src/.", "out"));
-        Assert.Equal(mine, System.IO.File.GetUnixFileMode(Path.Combine(_directory, "out")));
-        Assert.Equal(mine, System.IO.File.GetUnixFileMode(Path.Combine(_directory, "out", "old")));
-        Assert.Equal(["f"], Names("out/old"));
-        Assert.Equal((UnixFileMode)(0x1C8 & ~FileModeMask.OfThisProcess), System.IO.File.GetUnixFileMode(Path.Combine(_directory, "out", "new")));
+        Assert.False(await CopyAsync(keeper, "/src", "."));
+        Assert.Equal(mine, System.IO.File.GetUnixFileMode(Path.Combine(_directory, "src")));
+        Assert.Equal(mine, System.IO.File.GetUnixFileMode(Path.Combine(_directory, "src", "old")));
+        Assert.Equal(["f"], Names("src/old"));
+        Assert.Equal((UnixFileMode)(0x1C8 & ~FileModeMask.OfThisProcess), System.IO.File.GetUnixFileMode(Path.Combine(_directory, "src", "new")));
     }
 
     [Fact]

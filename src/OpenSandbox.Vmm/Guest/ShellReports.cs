@@ -19,6 +19,9 @@ internal sealed class ShellReports(int limit)
     /// <summary>The last complete state, or <see langword="null"/>.</summary>
     internal string? State { get; private set; }
 
+    /// <summary>Token of the run ahead of which <see cref="State"/> was reported, or was too large to be kept.</summary>
+    internal string? StateToken { get; private set; }
+
     /// <summary>Begins a run: what was said before is forgotten, but the state is kept.</summary>
     internal void Clear()
     {
@@ -68,6 +71,7 @@ internal sealed class ShellReports(int limit)
         string said = Encoding.UTF8.GetString(line[(token.Length + 1)..]);
         if (said == EndOfState)
         {
+            StateToken = token;
             State = _overflow ? null : Encoding.UTF8.GetString(all[.._lineStart]);
         }
 
