@@ -35,6 +35,7 @@ internal sealed partial class NetworkLoop
     private void Accept(int index)
     {
         (int listener, bool isV6) = _listeners[index];
+        BeginSessionNow();
         for (int i = 0; i < MaxAcceptsPerTurn; i++)
         {
             int fd = Libc.Accept4(listener, 0, 0, Linux.SOCK_CLOEXEC | Linux.SOCK_NONBLOCK);
@@ -94,7 +95,7 @@ internal sealed partial class NetworkLoop
 
     private int NextDeadline()
     {
-        long next = long.MaxValue;
+        long next = _portReady && !_source.HasSession ? _beginAt : long.MaxValue;
         foreach (DnsConnection connection in _dnsConnections.Values)
         {
             next = Math.Min(next, connection.Deadline);

@@ -14,6 +14,12 @@ internal sealed partial class NetworkLoop : IHostRequests
     private const int MaxTunnelReadsPerTurn = 64;
     private const int PortBufferSize = 4096; // the guest driver hands out one page at a time
 
+    /// <summary>
+    /// The first session is begun so long after its preamble has come, unless a connection or a query needs it before: a sandbox that has
+    /// just been restored has more urgent work for its CPUs (row P1).
+    /// </summary>
+    private const int FirstSessionMilliseconds = 150;
+
     private readonly int _port;
     private readonly PortWriter _writer;
     private readonly FrameSource _source = new();
@@ -23,6 +29,7 @@ internal sealed partial class NetworkLoop : IHostRequests
     private readonly Queue<Tunnel> _readable = new();
     private uint _nextId = ProtocolConstants.FirstAgentStreamId;
     private int _ours;
+    private long _beginAt;
     private bool _portReady;
     private bool _mustFlush;
     private ulong _epoch;
@@ -59,7 +66,8 @@ internal sealed partial class NetworkLoop : IHostRequests
     private bool IsUp => _source.HasSession && _state.DecisionFor(_epoch) == ResumeDecision.Resumed;
 
     /// <summary>Whether the port may be read: not while the host does not take what was written, nor before the resume is decided.</summary>
-    private bool MayRead => _writer.IsDrained && (!_source.HasSession || _state.DecisionFor(_epoch) != ResumeDecision.Pending);
+    private bool MayRead => _writer.IsDrained
+        && (_source.HasSession ? _state.DecisionFor(_epoch) != ResumeDecision.Pending : _beginAt <= ClockTicks.Milliseconds);
 
     /// <summary>Runs something on the loop's thread. Thread-safe.</summary>
     internal void Post(Action action) => _mailbox.Post(action);
@@ -101,6 +109,7 @@ internal sealed partial class NetworkLoop : IHostRequests
     /// <param name="answered">Told the answer or the error, on the loop's thread; neither when there is no host to ask.</param>
     internal void Ask(OpenRequest request, Action<HostReply?, AgentError?> answered)
     {
+        BeginSessionNow();
         if (!IsUp || _ours >= ProtocolConstants.MaxAgentStreams)
         {
             Post(() => answered(null, null)); // later: who asks again at once would nest without end
@@ -197,7 +206,12 @@ internal sealed partial class NetworkLoop : IHostRequests
         switch (kind)
         {
             case EventKind.Port:
-                _portReady |= (events & Linux.EPOLLIN) != 0;
+                if ((events & Linux.EPOLLIN) != 0)
+                {
+                    _portReady = true;
+                    _beginAt = _beginAt == 0 ? ClockTicks.Milliseconds + FirstSessionMilliseconds : _beginAt;
+                }
+
                 if (!_writer.IsDrained && (events & Linux.EPOLLOUT) != 0)
                 {
                     _ = _writer.FlushPending();
@@ -259,6 +273,16 @@ internal sealed partial class NetworkLoop : IHostRequests
                 _mustFlush = false;
                 Out.Flush();
             }
+        }
+    }
+
+    /// <summary>Somebody needs the session: it is not waited for any longer.</summary>
+    private void BeginSessionNow()
+    {
+        if (!_source.HasSession && _portReady)
+        {
+            _beginAt = 1;
+            ReadPort();
         }
     }
 
