@@ -213,6 +213,13 @@ void machine_create(const struct setup *setup, struct machine *machine, unsigned
     }
     port_write(&machine->bulk, bulk, length);
 
+    // The session has three ports, and the agent's work for the third belongs to every sandbox; its answer is left unread.
+    uint8_t network[PREAMBLE_SIZE];
+    length = put_preamble(network, epoch);
+    if (write(machine->network, network, length) != (ssize_t)length) {
+        fail("write to the network port");
+    }
+
     struct frame frame;
     port_await_preamble(&machine->control);
     do {
