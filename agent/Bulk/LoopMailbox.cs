@@ -1,3 +1,4 @@
+using System.Runtime.ExceptionServices;
 using OpenSandbox.Interop;
 
 namespace OpenSandbox.Agent;
@@ -42,16 +43,21 @@ internal sealed class LoopMailbox
             (_posted, _running) = (_running, _posted);
         }
 
-        try
+        // One that fails must not take the others along: somebody waits for each of them. The loop hears of the first failure.
+        ExceptionDispatchInfo? failure = null;
+        foreach (Action action in _running)
         {
-            foreach (Action action in _running)
+            try
             {
                 action();
             }
+            catch (Exception exception)
+            {
+                failure ??= ExceptionDispatchInfo.Capture(exception);
+            }
         }
-        finally
-        {
-            _running.Clear();
-        }
+
+        _running.Clear();
+        failure?.Throw();
     }
 }
