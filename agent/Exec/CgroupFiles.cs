@@ -24,30 +24,6 @@ internal static class CgroupFiles
         return CgroupStatistics.Value(Read(file, text), key);
     }
 
-    /// <summary>The sum of a field over all lines of a file with <c>name field=value field=value</c> a line.</summary>
-    internal static long? Sum(SafeFileHandle? file, ReadOnlySpan<byte> field)
-    {
-        if (file is null)
-        {
-            return null;
-        }
-
-        byte[] text = new byte[MaxFile];
-        ReadOnlySpan<byte> rest = Read(file, text);
-        long sum = 0;
-        int at;
-        while ((at = rest.IndexOf(field)) >= 0)
-        {
-            rest = rest[(at + field.Length)..];
-            if (!rest.IsEmpty && rest[0] == (byte)'=' && Utf8Parser.TryParse(rest[1..], out long value, out _))
-            {
-                sum += value;
-            }
-        }
-
-        return sum;
-    }
-
     private static ReadOnlySpan<byte> Read(SafeFileHandle? file, Span<byte> buffer)
     {
         nint count = file is null ? 0 : Libc.PRead((int)file.DangerousGetHandle(), buffer, (nuint)buffer.Length, 0);

@@ -32,7 +32,7 @@ internal sealed partial class SandboxCgroup
         TryWrite(_root, "cgroup.subtree_control", "+cpu");
         TryWrite(_root, "cgroup.subtree_control", "+memory");
         TryWrite(_root, "cgroup.subtree_control", "+pids");
-        TryWrite(_root, "cgroup.subtree_control", "+io");
+        // Not io: no limit needs it, and every write would be accounted to a group. The disks' own counters say how much in all.
         _sandbox = Make();
         Restock();
     }
@@ -56,7 +56,7 @@ internal sealed partial class SandboxCgroup
         using SafeFileHandle? memoryEvents = TryOpen("memory.events");
         using SafeFileHandle? pids = TryOpen("pids.current");
         using SafeFileHandle? pidsMax = TryOpen("pids.max");
-        using SafeFileHandle? io = TryOpen("io.stat");
+        (long Read, long Written)? disks = DiskTraffic.Read();
         return new UsageResult
         {
             CpuMicroseconds = CgroupFiles.Value(cpu, "usage_usec"u8) ?? 0,
@@ -65,8 +65,8 @@ internal sealed partial class SandboxCgroup
             MemoryLimitBytes = CgroupFiles.Number(memoryMax),
             Pids = CgroupFiles.Number(pids),
             PidsLimit = CgroupFiles.Number(pidsMax),
-            ReadBytes = CgroupFiles.Sum(io, "rbytes"u8),
-            WrittenBytes = CgroupFiles.Sum(io, "wbytes"u8),
+            ReadBytes = disks?.Read,
+            WrittenBytes = disks?.Written,
             OutOfMemoryKills = CgroupFiles.Value(memoryEvents, "oom_kill"u8) ?? 0,
             RefusedForks = ReadRefusedForks(),
         };
