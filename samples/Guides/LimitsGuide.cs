@@ -33,7 +33,7 @@ internal static class LimitsGuide
             MaxGuestScaleMib = 4096,
             Metadata = new Dictionary<string, string> { ["team"] = "search" },
         });
-        ExecResult status = await sandbox.ExecAsync(["curl", "-s", "http://127.0.0.1:8169/v1/status"]);
+        ExecResult status = await sandbox.ExecAsync(["curl", "-s", "http://169.254.169.254/v1/status"]);
         Console.WriteLine(status.StandardOutput);
     }
 }

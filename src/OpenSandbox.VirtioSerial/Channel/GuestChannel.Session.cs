@@ -18,7 +18,7 @@ public sealed partial class GuestChannel
     private bool _bulkEstablished;
     private TaskCompletionSource<QuiesceReply>? _quiesce;
 
-    /// <summary>Waits until the agent has answered on both ports.</summary>
+    /// <summary>Waits until the agent has answered on the control and bulk ports; the network port is not waited for.</summary>
     /// <param name="cancellationToken">Ends the wait.</param>
     /// <returns>What the agent says about itself. The guest wrote it: words for people, nothing to rely on.</returns>
     /// <exception cref="GuestChannelException">The channel has ended.</exception>

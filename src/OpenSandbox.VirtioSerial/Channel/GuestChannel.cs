@@ -77,7 +77,7 @@ public sealed partial class GuestChannel : IAsyncDisposable
     public int StrayFrames => Volatile.Read(ref _strayFrames);
 
     /// <summary>
-    /// Opens a session: writes the preamble on both ports, and the Welcome that names the generation. Does not wait for anything: the other end
+    /// Opens a session: writes the preamble on every port, and the Welcome that names the generation. Does not wait for anything: the other end
     /// need not read yet.
     /// </summary>
     /// <param name="control">A connected stream socket: the port <see cref="ProtocolConstants.ControlPortName"/>. The channel owns it from now on.</param>
