@@ -107,6 +107,9 @@ run_project() {
     return 0
   fi
   total=$(counter total "$trx") p=$(counter passed "$trx") f=$(counter failed "$trx")
+  # Named again at the end, where they are found without the log.
+  while IFS= read -r test; do summary+=("FAILED: $test"); done < <(
+    sed -n 's/.*<UnitTestResult [^>]*testName="\([^"]*\)"[^>]*outcome="Failed".*/\1/p' "$trx" | head -n 50)
   # Skipped tests are in the total only.
   s=$((total - p - f))
   passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))

@@ -221,7 +221,16 @@ public sealed class ResizeTests(HostFixture fixture)
             """;
 
         ExecResult asked = await sandbox.ExecAsync(["python3", "-c", asker], cancellationToken: ExecTests.Deadline());
-        SandboxLimits after = await sandbox.ResizeAsync(new SandboxResize { PidsMax = 900 }, ExecTests.Deadline(120)); // waits for the first
+
+        // Each call waits for its turn behind what has begun; the first may still be on its way to the host.
+        CancellationToken deadline = ExecTests.Deadline(120);
+        SandboxLimits after;
+        do
+        {
+            after = await sandbox.ResizeAsync(new SandboxResize { PidsMax = 900 }, deadline);
+        }
+        while (after.MemoryMib == 512);
+
         ExecResult again = await sandbox.ExecAsync(
             ["python3", "-c", asker[..asker.IndexOf("first, probe", StringComparison.Ordinal)] + "print(status(ask(1024)))"],
             cancellationToken: ExecTests.Deadline(120));
