@@ -53,7 +53,7 @@ internal static class QemuCommandLine
 
     /// <summary>
     /// A machine that loads a device state on its own and runs at once: no kernel, no monitor command on the way. Its RAM is the golden
-    /// template, mapped copy-on-write.
+    /// template, mapped copy-on-write. The state may be a file, or a socket: then the machine waits until it has come.
     /// </summary>
     internal static List<string> ForRestore(
         string qemu, VmShape shape, VmChannels channels, int deviceState, DiskDescriptors? rootfs, DiskDescriptors? workspace)
@@ -109,9 +109,12 @@ internal static class QemuCommandLine
     private static void AddEmptyDisk(List<string> arguments, string name, long size) =>
         arguments.AddRange(["-blockdev", $$"""{"driver":"null-co","node-name":"{{name}}","size":{{size}},"read-zeroes":true}"""]);
 
-    private static void AddDisk(List<string> arguments, string name, long size, DiskDescriptors? disk, int firstFdSet)
+    /// <summary>Id of the fdset of a disk's layer: the image and the layers have their own, so that none is confused with another.</summary>
+    private static int FrozenFdSet(int firstFdSet, int layer) => (firstFdSet * 100) + layer;
+
+    private static void AddDisk(List<string> arguments, string name, long size, DiskDescriptors? descriptors, int firstFdSet)
     {
-        if (disk is not DiskDescriptors descriptors)
+        if (descriptors is null)
         {
             AddEmptyDisk(arguments, name, size);
             return;
@@ -124,8 +127,25 @@ internal static class QemuCommandLine
             "-add-fd", $"fd={descriptors.Base},set={baseSet}",
             "-blockdev", $$"""{"driver":"file","node-name":"{{name}}-base-file","filename":"/dev/fdset/{{baseSet}}","read-only":true,"locking":"off"}""",
             "-blockdev", $$"""{"driver":"raw","node-name":"{{name}}-base","file":"{{name}}-base-file","read-only":true}""",
+        ]);
+        string below = $"{name}-base";
+        for (int layer = 0; layer < descriptors.Frozen.Count; layer++)
+        {
+            int set = FrozenFdSet(firstFdSet, layer);
+            string node = string.Create(CultureInfo.InvariantCulture, $"{name}-layer{layer}");
+            arguments.AddRange(
+            [
+                "-add-fd", $"fd={descriptors.Frozen[layer]},set={set}",
+                "-blockdev", $$"""{"driver":"file","node-name":"{{node}}-file","filename":"/dev/fdset/{{set}}","read-only":true,"locking":"off"}""",
+                "-blockdev", $$"""{"driver":"qcow2","node-name":"{{node}}","file":"{{node}}-file","backing":"{{below}}","read-only":true}""",
+            ]);
+            below = node;
+        }
+
+        arguments.AddRange(
+        [
             "-blockdev", $$"""{"driver":"file","node-name":"{{name}}-file","filename":"/dev/fdset/{{firstFdSet}}","discard":"unmap"}""",
-            "-blockdev", $$"""{"driver":"qcow2","node-name":"{{name}}","file":"{{name}}-file","backing":"{{name}}-base","discard":"unmap","detect-zeroes":"unmap"}""",
+            "-blockdev", $$"""{"driver":"qcow2","node-name":"{{name}}","file":"{{name}}-file","backing":"{{below}}","discard":"unmap","detect-zeroes":"unmap"}""",
         ]);
     }
 

@@ -13,7 +13,7 @@ namespace OpenSandbox.Vmm.Qemu;
 
 /// <summary>A QEMU process behind its launcher, with its sockets. Ends with this object, and with this process whatever ends that.</summary>
 /// <remarks>Thread-safe.</remarks>
-internal sealed class VirtualMachine : IAsyncDisposable
+internal sealed partial class VirtualMachine : IAsyncDisposable
 {
     private const int OutputCapacity = 16_384;
     private const int MaxStatusBytes = 4_096;
@@ -88,11 +88,11 @@ internal sealed class VirtualMachine : IAsyncDisposable
             (Socket console, SafeFileHandle consoleEnd) = Pair();
 
             using SafeFileHandle nothing = Libc.Open("/dev/null", Libc.O_RDWR | Libc.O_CLOEXEC, 0);
-            using SafeFileHandle pluggedRam = CreatePluggedRam(launch.Shape.PluggableBytes);
+            using SafeFileHandle? ownPluggedRam = launch.PluggedRam is null ? CreatePluggedRam(launch.Shape.PluggableBytes) : null;
             var descriptors = new VmDescriptors(nothing, outputEnd, statusEnd);
             var channels = new VmChannels(
                 descriptors.Add(launch.Ram),
-                descriptors.Add(pluggedRam),
+                descriptors.Add(launch.PluggedRam ?? ownPluggedRam!),
                 descriptors.Add(qmpEnd),
                 descriptors.Add(controlEnd),
                 descriptors.Add(bulkEnd),
@@ -263,22 +263,6 @@ internal sealed class VirtualMachine : IAsyncDisposable
 
         arguments.Add("--");
         return arguments;
-    }
-
-    /// <summary>
-    /// An empty file in memory for hot-plugged RAM: it takes memory only as the guest writes, reserves no swap, and its pages can be found
-    /// without looking into QEMU.
-    /// </summary>
-    private static SafeFileHandle CreatePluggedRam(long bytes)
-    {
-        SafeFileHandle file = Libc.MemfdCreate("opensandbox-plugged", Libc.MFD_CLOEXEC | Libc.MFD_ALLOW_SEALING);
-        if (file.IsInvalid || Libc.FTruncate(file, bytes) != 0
-            || Libc.Fcntl(file, Libc.F_ADD_SEALS, Libc.F_SEAL_SEAL | Libc.F_SEAL_SHRINK | Libc.F_SEAL_GROW) != 0)
-        {
-            throw Errno.LastError($"memfd_create of {bytes} bytes for hot-plugged RAM");
-        }
-
-        return file;
     }
 
     private static ulong NewEpoch()

@@ -8,4 +8,8 @@ namespace OpenSandbox.Vmm.Qemu;
 /// <param name="Ram">The RAM's memfd.</param>
 /// <param name="BuildArguments">Adds what else it needs to the descriptors, and returns QEMU's arguments.</param>
 internal sealed record VmLaunch(
-    string Name, VmShape Shape, SafeFileHandle Ram, Func<VmDescriptors, VmChannels, List<string>> BuildArguments);
+    string Name, VmShape Shape, SafeFileHandle Ram, Func<VmDescriptors, VmChannels, List<string>> BuildArguments)
+{
+    /// <summary>Hot-plugged RAM with something in it; the caller's. Default: the machine gets an empty one.</summary>
+    internal SafeFileHandle? PluggedRam { get; init; }
+}
