@@ -13,7 +13,7 @@ namespace OpenSandbox.Vmm.Qemu;
 
 /// <summary>A QEMU process behind its launcher, with its sockets. Ends with this object, and with this process whatever ends that.</summary>
 /// <remarks>Thread-safe.</remarks>
-internal sealed class VirtualMachine : IAsyncDisposable
+internal sealed partial class VirtualMachine : IAsyncDisposable
 {
     private const int OutputCapacity = 16_384;
     private const int MaxStatusBytes = 4_096;
