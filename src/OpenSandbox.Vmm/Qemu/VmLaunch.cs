@@ -7,8 +7,10 @@ namespace OpenSandbox.Vmm.Qemu;
 /// <param name="Shape">The machine.</param>
 /// <param name="Ram">The RAM's memfd.</param>
 /// <param name="BuildArguments">Adds what else it needs to the descriptors, and returns QEMU's arguments.</param>
+/// <param name="Detached">Makes the VM survive this process; none: it ends with it.</param>
 internal sealed record VmLaunch(
-    string Name, VmShape Shape, SafeFileHandle Ram, Func<VmDescriptors, VmChannels, List<string>> BuildArguments)
+    string Name, VmShape Shape, SafeFileHandle Ram, Func<VmDescriptors, VmChannels, List<string>> BuildArguments,
+    VmDetachment? Detached = null)
 {
     /// <summary>Hot-plugged RAM with something in it; the caller's. Default: the machine gets an empty one.</summary>
     internal SafeFileHandle? PluggedRam { get; init; }
