@@ -30,6 +30,7 @@ public sealed partial class SandboxHost : IAsyncDisposable
     private readonly HashSet<string> _ids = new(StringComparer.Ordinal);
     private readonly TaskCompletionSource _noneCreating = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private int _creating;
+    private int _live; // sandboxes with a machine, or about to have one
     private Task? _disposed;
 
     private SandboxHost(VmmContext context, GoldenImage golden, string acceleratorReason)
@@ -174,7 +175,7 @@ public sealed partial class SandboxHost : IAsyncDisposable
         try
         {
             long started = Options.TimeProvider.GetTimestamp();
-            (Sandbox Sandbox, GuestStream? First) result = await StartAsync(id, spec, first, cancellationToken).ConfigureAwait(false);
+            (Sandbox Sandbox, GuestStream? First) result = await CreateNewAsync(id, spec, first, cancellationToken).ConfigureAwait(false);
             made = true;
             VmmLog.SandboxStarted(Logger, id, (long)Options.TimeProvider.GetElapsedTime(started).TotalMilliseconds);
             return result;
@@ -237,12 +238,7 @@ public sealed partial class SandboxHost : IAsyncDisposable
         lock (_gate)
         {
             ObjectDisposedException.ThrowIf(_disposed is not null, this);
-            if (_ids.Count >= Options.MaxSandboxes)
-            {
-                throw new SandboxCapacityException(
-                    $"{Options.MaxSandboxes} sandboxes exist already; end some, or raise SandboxHostOptions.MaxSandboxes");
-            }
-
+            CountMachine();
             string id;
             do
             {
@@ -255,6 +251,28 @@ public sealed partial class SandboxHost : IAsyncDisposable
         }
     }
 
+    /// <summary>A sandbox has no machine any more.</summary>
+    internal void Left()
+    {
+        lock (_gate)
+        {
+            _live--;
+        }
+    }
+
+    /// <summary>Counts a machine that is going to be started. The gate is held.</summary>
+    /// <exception cref="SandboxCapacityException">There are too many.</exception>
+    private void CountMachine()
+    {
+        if (_live >= Options.MaxSandboxes)
+        {
+            throw new SandboxCapacityException(
+                $"{Options.MaxSandboxes} sandboxes run already; end or hibernate some, or raise SandboxHostOptions.MaxSandboxes");
+        }
+
+        _live++;
+    }
+
     /// <summary>A creation has ended, and with it the id's if it failed.</summary>
     private void Release(string? failedId)
     {
@@ -263,6 +281,7 @@ public sealed partial class SandboxHost : IAsyncDisposable
             if (failedId is not null)
             {
                 _ids.Remove(failedId);
+                _live--;
             }
 
             if (--_creating == 0 && _disposed is not null)

@@ -61,4 +61,10 @@ internal static partial class VmmLog
 
     [LoggerMessage(4032, LogLevel.Warning, "Sandbox {SandboxId}: its limits may not match its memory until it is resized again")]
     internal static partial void ResizeUnsettled(ILogger logger, string sandboxId, Exception failure);
+
+    [LoggerMessage(4040, LogLevel.Warning, "Sandbox {SandboxId}: its guest could not be let go on after a failure; it goes on by itself if it still can")]
+    internal static partial void ReleaseFailed(ILogger logger, string sandboxId, Exception failure);
+
+    [LoggerMessage(4041, LogLevel.Information, "Sandbox {SandboxId} forked {Count} times; it stood still for {StoppedMilliseconds} ms")]
+    internal static partial void SandboxForked(ILogger logger, string sandboxId, int count, long stoppedMilliseconds);
 }

@@ -30,9 +30,6 @@ internal sealed class DiskLayer
     /// <summary>Whether there is a file of this name in the directory of layers; else it goes with its last descriptor.</summary>
     internal bool IsNamed { get; set; }
 
-    /// <summary>What is known of the content once it is saved: its digest, and by what a change would be noticed.</summary>
-    internal State.SavedFile? Saved { get; set; }
-
     /// <summary>A new, empty layer without a name.</summary>
     /// <param name="directory">In whose file system it is.</param>
     /// <param name="virtualBytes">Size of the disk.</param>

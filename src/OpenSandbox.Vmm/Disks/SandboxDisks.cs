@@ -6,21 +6,7 @@ namespace OpenSandbox.Vmm.Disks;
 internal sealed record SandboxDisks(SandboxDisk? Rootfs, SandboxDisk? Workspace) : IDisposable
 {
     /// <summary>Those that there are.</summary>
-    internal IEnumerable<SandboxDisk> All
-    {
-        get
-        {
-            if (Rootfs is not null)
-            {
-                yield return Rootfs;
-            }
-
-            if (Workspace is not null)
-            {
-                yield return Workspace;
-            }
-        }
-    }
+    internal IReadOnlyList<SandboxDisk> All { get; } = [.. new[] { Rootfs, Workspace }.OfType<SandboxDisk>()];
 
     /// <summary>QEMU has been started: it has its own copies of the handles.</summary>
     internal void CloseHanded()
@@ -29,9 +15,29 @@ internal sealed record SandboxDisks(SandboxDisk? Rootfs, SandboxDisk? Workspace)
         Workspace?.CloseHanded();
     }
 
+    /// <summary>All of them as they are, for when nobody writes to the active layers any more.</summary>
+    internal FrozenDisks Freeze() => Take(static disk => disk.Freeze());
+
+    /// <summary>What lies below the active layers.</summary>
+    internal FrozenDisks ShareBelow() => Take(static disk => disk.Below.Share());
+
     public void Dispose()
     {
         Rootfs?.Dispose();
         Workspace?.Dispose();
+    }
+
+    private FrozenDisks Take(Func<SandboxDisk, FrozenDisk> take)
+    {
+        FrozenDisk? rootfs = Rootfs is null ? null : take(Rootfs);
+        try
+        {
+            return new FrozenDisks(rootfs, Workspace is null ? null : take(Workspace));
+        }
+        catch
+        {
+            rootfs?.Dispose();
+            throw;
+        }
     }
 }

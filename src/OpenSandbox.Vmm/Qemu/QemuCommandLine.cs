@@ -16,6 +16,12 @@ internal static class QemuCommandLine
     /// <summary>Part of the golden snapshot's identity: raised when the device list or its order changes.</summary>
     internal const int DeviceListVersion = 2;
 
+    /// <summary>Block node of the root disk.</summary>
+    internal const string RootfsName = "rootfs";
+
+    /// <summary>Block node of the workspace.</summary>
+    internal const string WorkspaceName = "workspace";
+
     /// <summary>QOM path of the virtio-mem device.</summary>
     internal const string MemoryDevicePath = "/machine/peripheral/plugmem";
 
@@ -44,8 +50,8 @@ internal static class QemuCommandLine
     internal static List<string> ForBuilder(string qemu, VmShape shape, VmChannels channels, int kernel, int initramfs)
     {
         List<string> arguments = Common(qemu, shape, channels, sharedRam: true);
-        AddEmptyDisk(arguments, "rootfs", shape.RootfsBytes);
-        AddEmptyDisk(arguments, "workspace", shape.WorkspaceBytes);
+        AddEmptyDisk(arguments, RootfsName, shape.RootfsBytes);
+        AddEmptyDisk(arguments, WorkspaceName, shape.WorkspaceBytes);
         AddDevices(arguments);
         arguments.AddRange(["-kernel", Descriptor(kernel), "-initrd", Descriptor(initramfs), "-append", KernelCommandLine]);
         return arguments;
@@ -59,8 +65,8 @@ internal static class QemuCommandLine
         string qemu, VmShape shape, VmChannels channels, int deviceState, DiskDescriptors? rootfs, DiskDescriptors? workspace)
     {
         List<string> arguments = Common(qemu, shape, channels, sharedRam: false);
-        AddDisk(arguments, "rootfs", shape.RootfsBytes, rootfs, firstFdSet: 1);
-        AddDisk(arguments, "workspace", shape.WorkspaceBytes, workspace, firstFdSet: 3);
+        AddDisk(arguments, RootfsName, shape.RootfsBytes, rootfs);
+        AddDisk(arguments, WorkspaceName, shape.WorkspaceBytes, workspace);
         AddDevices(arguments);
 
         // The state was written by xen-save-devices-state, which has no configuration section and no RAM.
@@ -112,8 +118,12 @@ internal static class QemuCommandLine
     /// <summary>Id of the fdset of a disk's layer: the image and the layers have their own, so that none is confused with another.</summary>
     private static int FrozenFdSet(int firstFdSet, int layer) => (firstFdSet * 100) + layer;
 
-    private static void AddDisk(List<string> arguments, string name, long size, DiskDescriptors? descriptors, int firstFdSet)
+    /// <summary>Id of the fdset of the layer that a disk is started with.</summary>
+    internal static int OverlayFdSet(string name) => name == RootfsName ? 1 : 3;
+
+    private static void AddDisk(List<string> arguments, string name, long size, DiskDescriptors? descriptors)
     {
+        int firstFdSet = OverlayFdSet(name);
         if (descriptors is null)
         {
             AddEmptyDisk(arguments, name, size);
