@@ -1,7 +1,6 @@
-using System.Runtime.InteropServices;
-using System.Security.Cryptography;
 using Microsoft.Win32.SafeHandles;
 using OpenSandbox.Interop;
+using OpenSandbox.Vmm.State;
 
 namespace OpenSandbox.Vmm.Disks;
 
@@ -9,46 +8,77 @@ namespace OpenSandbox.Vmm.Disks;
 /// One qcow2 layer of a disk, shared by all that build on it: writable while it is the topmost one of a running sandbox, immutable from
 /// the moment that another one lies above it or its machine has ended.
 /// </summary>
-/// <remarks>Thread-safe. Counted: who keeps one takes a reference, and the file is closed with the last.</remarks>
+/// <remarks>
+/// <para>Thread-safe. Counted: who keeps one takes a reference, and the file is closed with the last.</para>
+/// <para>As long as it is open here its file carries a shared flock(2), which tells the sweeper that it is in use although no manifest may
+/// name it: that of an attached sandbox's layer, for one, whose checkpoint has been deleted. (QEMU locks by other means, fcntl(2).)</para>
+/// </remarks>
 internal sealed class DiskLayer
 {
+    private readonly Lock _gate = new();
+    private LayerRef? _saved;
     private int _references = 1;
 
-    private DiskLayer(string id, SafeFileHandle file, bool named)
+    private DiskLayer(string? id, SafeFileHandle file, LayerRef? saved)
     {
         Id = id;
         File = file;
-        IsNamed = named;
+        _saved = saved;
     }
 
-    /// <summary><c>ly-</c> and 16 hexadecimal digits.</summary>
-    internal string Id { get; }
+    /// <summary>Its id, once it has a name.</summary>
+    internal string? Id { get; private set; }
 
-    /// <summary>The file; only this class's owner writes it, through QEMU.</summary>
+    /// <summary>The file; it is written through QEMU alone.</summary>
     internal SafeFileHandle File { get; }
-
-    /// <summary>Whether there is a file of this name in the directory of layers; else it goes with its last descriptor.</summary>
-    internal bool IsNamed { get; set; }
 
     /// <summary>A new, empty layer without a name.</summary>
     /// <param name="directory">In whose file system it is.</param>
     /// <param name="virtualBytes">Size of the disk.</param>
     /// <exception cref="IOException">The file system is full, or cannot be written to.</exception>
-    internal static DiskLayer CreateUnnamed(string directory, long virtualBytes) =>
-        Format(NewId(), UnnamedFile.Create(directory), virtualBytes, named: false);
-
-    /// <summary>A new, empty layer in a file that has a name already.</summary>
-    internal static DiskLayer CreateNamed(string id, SafeFileHandle file, long virtualBytes) => Format(id, file, virtualBytes, named: true);
-
-    /// <summary>A layer that exists.</summary>
-    internal static DiskLayer Existing(string id, SafeFileHandle file) => new(id, file, named: true);
-
-    /// <summary>A new id.</summary>
-    internal static string NewId()
+    internal static DiskLayer CreateUnnamed(string directory, long virtualBytes)
     {
-        Span<byte> random = stackalloc byte[8];
-        RandomNumberGenerator.Fill(random);
-        return $"ly-{Convert.ToHexStringLower(random)}";
+        SafeFileHandle file = UnnamedFile.Create(directory);
+        try
+        {
+            Qcow2Overlay.Format(file, virtualBytes);
+            return Use(null, file, null);
+        }
+        catch
+        {
+            file.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>A layer that has a name, and is being written to.</summary>
+    internal static DiskLayer Named(string id, SafeFileHandle file) => Use(id, file, null);
+
+    /// <summary>A layer that has been saved.</summary>
+    internal static DiskLayer Frozen(LayerRef saved, SafeFileHandle file) => Use(saved.Id, file, saved);
+
+    /// <summary>Freezes it under a name, durably, unless it is. Nobody writes to it any more, or whoever does must call <see cref="Reopen"/>.</summary>
+    /// <param name="store">Where to.</param>
+    /// <param name="lease">A lease of it, held until a manifest names the layer.</param>
+    /// <returns>Its description, for the manifest.</returns>
+    /// <exception cref="IOException">It could not be made durable.</exception>
+    internal LayerRef Save(StateStore store, StateLease lease)
+    {
+        lock (_gate)
+        {
+            _saved ??= Id is null ? store.LinkLayer(lease, File) : store.FreezeLayer(Id);
+            Id = _saved.Id;
+            return _saved;
+        }
+    }
+
+    /// <summary>It is written to after all: what was saved of it describes it no longer.</summary>
+    internal void Reopen()
+    {
+        lock (_gate)
+        {
+            _saved = null;
+        }
     }
 
     /// <summary>
@@ -61,7 +91,7 @@ internal sealed class DiskLayer
     {
         SafeFileHandle file = Libc.Open(
             $"/proc/self/fd/{File.DangerousGetHandle()}", (write ? Libc.O_RDWR : Libc.O_RDONLY) | Libc.O_CLOEXEC, 0);
-        return file.IsInvalid ? throw Errno.LastError($"open disk layer {Id}") : file;
+        return file.IsInvalid ? throw Errno.LastError("open a disk layer anew") : file;
     }
 
     /// <summary>Takes a reference.</summary>
@@ -80,17 +110,15 @@ internal sealed class DiskLayer
         }
     }
 
-    private static DiskLayer Format(string id, SafeFileHandle file, long virtualBytes, bool named)
+    private static DiskLayer Use(string? id, SafeFileHandle file, LayerRef? saved)
     {
-        try
+        if (Libc.FLock(file, Libc.LOCK_SH | Libc.LOCK_NB) != 0)
         {
-            Qcow2Overlay.Format(file, virtualBytes);
-            return new DiskLayer(id, file, named);
-        }
-        catch
-        {
+            IOException failure = Errno.LastError("flock of a disk layer, which is being removed");
             file.Dispose();
-            throw;
+            throw failure;
         }
+
+        return new DiskLayer(id, file, saved);
     }
 }
