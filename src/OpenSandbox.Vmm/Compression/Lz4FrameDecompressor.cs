@@ -29,7 +29,7 @@ internal sealed class Lz4FrameDecompressor : IDisposable
         }
     }
 
-    /// <summary>Whether the frame has been read to its end and its checksums are right.</summary>
+    /// <summary>Whether the frame has been read to its end and the checksums of its blocks are right.</summary>
     internal bool Ended { get; private set; }
 
     /// <summary>Content so far, bytes.</summary>

@@ -29,6 +29,7 @@ internal sealed class MemoryFileDecoder : IDisposable
     private long _openCount;
     private long _dataPages;
     private long _zeroPages;
+    private uint _crc = MemoryFileFormat.CrcSeed;
 
     internal MemoryFileDecoder(MemoryFileInput input, MemoryFileLayout layout, IMemoryTarget target)
     {
@@ -57,6 +58,13 @@ internal sealed class MemoryFileDecoder : IDisposable
             uint region = BinaryPrimitives.ReadUInt32LittleEndian(record[4..]);
             long a = BinaryPrimitives.ReadInt64LittleEndian(record[8..]);
             long b = BinaryPrimitives.ReadInt64LittleEndian(record[16..]);
+            if (kind == MemoryFileFormat.KindEnd)
+            {
+                Flush();
+                return End(region, a, b, cancellationToken);
+            }
+
+            _crc = MemoryFileFormat.Crc(_crc, record);
             if (kind == MemoryFileFormat.KindRegion)
             {
                 BeginRegion(region, a, b);
@@ -80,9 +88,6 @@ internal sealed class MemoryFileDecoder : IDisposable
                     _zeroPages += b;
                     TakeZeros(a, b, cancellationToken);
                     break;
-                case MemoryFileFormat.KindEnd:
-                    Flush();
-                    return End(a, b, cancellationToken);
                 default:
                     throw new MemoryFileException($"it has a record of an unknown kind ({kind})");
             }
@@ -121,6 +126,7 @@ internal sealed class MemoryFileDecoder : IDisposable
             throw new MemoryFileException($"its header is not valid (page size {pageSize})");
         }
 
+        _crc = MemoryFileFormat.Crc(_crc, header);
         _start = MemoryFileFormat.HeaderLength;
     }
 
@@ -166,6 +172,7 @@ internal sealed class MemoryFileDecoder : IDisposable
         Need(MemoryFileFormat.PageSize, cancellationToken);
         int pages = (int)Math.Min(_openCount, (_end - _start) / MemoryFileFormat.PageSize);
         int length = pages * MemoryFileFormat.PageSize;
+        _crc = MemoryFileFormat.Crc(_crc, _buffer.AsSpan(_start, length));
         Append(new MemoryFileRun(_openPage * MemoryFileFormat.PageSize, length, _start));
         _start += length;
         _openPage += pages;
@@ -231,8 +238,13 @@ internal sealed class MemoryFileDecoder : IDisposable
         _used = Math.Max(_used, _end);
     }
 
-    private MemoryFileSummary End(long dataPages, long zeroPages, CancellationToken cancellationToken)
+    private MemoryFileSummary End(uint crc, long dataPages, long zeroPages, CancellationToken cancellationToken)
     {
+        if (crc != _crc)
+        {
+            throw new MemoryFileException("its content has another checksum than its end says");
+        }
+
         if (dataPages != _dataPages || zeroPages != _zeroPages)
         {
             throw new MemoryFileException(

@@ -1,3 +1,6 @@
+using System.Numerics;
+using System.Runtime.InteropServices;
+
 namespace OpenSandbox.Vmm.Snapshots;
 
 /// <summary>The content of a memory file's LZ4 frame: what a guest has changed since the golden snapshot. Little-endian throughout.</summary>
@@ -8,7 +11,7 @@ namespace OpenSandbox.Vmm.Snapshots;
 ///          kind 1  region   region = which, a = its size in bytes, b = 0
 ///          kind 2  data     region = 0, a = first page, b = pages (at least 1)
 ///          kind 3  zero     region = 0, a = first page, b = pages (at least 1)
-///          kind 4  end      region = 0, a = data pages in all, b = zero pages in all
+///          kind 4  end      region = CRC-32C of all content before this record, a = data pages in all, b = zero pages in all
 /// </code>
 /// Each region stands at most once, in the order of <see cref="MemoryFileRegion"/>; runs ascend and do not overlap; nothing follows the end.
 /// </remarks>
@@ -31,4 +34,20 @@ internal static class MemoryFileFormat
     internal const uint KindEnd = 4;
 
     internal static ReadOnlySpan<byte> Magic => "OSBOXMEM"u8;
+
+    /// <summary>What the CRC-32C begins with.</summary>
+    internal const uint CrcSeed = uint.MaxValue;
+
+    /// <summary>Goes on with a CRC-32C; by the processor's own instruction where it has one.</summary>
+    /// <param name="crc">The value so far.</param>
+    /// <param name="content">A multiple of 8 bytes, as records and pages are.</param>
+    internal static uint Crc(uint crc, ReadOnlySpan<byte> content)
+    {
+        foreach (ulong word in MemoryMarshal.Cast<byte, ulong>(content))
+        {
+            crc = BitOperations.Crc32C(crc, word);
+        }
+
+        return crc;
+    }
 }

@@ -29,6 +29,7 @@ internal sealed class MemoryFileWriter : IDisposable
     private long _zeroCount;
     private long _dataPages;
     private long _zeroPages;
+    private uint _crc = MemoryFileFormat.CrcSeed;
     private bool _finished;
     private bool _disposed;
 
@@ -105,7 +106,7 @@ internal sealed class MemoryFileWriter : IDisposable
     {
         ThrowIfOver();
         FlushZeros();
-        WriteRecord(MemoryFileFormat.KindEnd, 0, _dataPages, _zeroPages);
+        WriteRecord(MemoryFileFormat.KindEnd, _crc, _dataPages, _zeroPages);
         _finished = true;
         _pending += _compressor.End(_output.AsSpan(_pending));
         Flush();
@@ -179,6 +180,7 @@ internal sealed class MemoryFileWriter : IDisposable
         while (!content.IsEmpty)
         {
             int length = Math.Min(content.Length, Lz4FrameCompressor.MaxInput);
+            _crc = MemoryFileFormat.Crc(_crc, content[..length]);
             _pending += _compressor.Compress(content[..length], _output.AsSpan(_pending));
             content = content[length..];
             if (_pending >= FlushSize)

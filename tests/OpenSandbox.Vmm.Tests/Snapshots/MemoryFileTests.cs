@@ -196,6 +196,10 @@ public sealed class MemoryFileTests : IDisposable
         BinaryPrimitives.WriteInt64LittleEndian(end.AsSpan(8), 7);
 
         Assert.Contains("its end counts 7", Refusal(() => ReadBytes(Frames.Compress([.. content[..^24], .. end]))), StringComparison.Ordinal);
+        Assert.Contains(
+            "another checksum",
+            Refusal(() => ReadBytes(Frames.Compress([.. content[..^25], (byte)(content[^25] ^ 1), .. content[^24..]]))),
+            StringComparison.Ordinal);
         Assert.Contains("follows its end mark", Refusal(() => ReadBytes(Frames.Compress([.. content, 1]))), StringComparison.Ordinal);
         Assert.Contains("content ends early", Refusal(() => ReadBytes(Frames.Compress(content.AsSpan(..^24)))), StringComparison.Ordinal);
         Assert.Contains("stands twice", Refusal(() => ReadBytes(Frames.Compress([.. content[..48], .. region]))), StringComparison.Ordinal);
