@@ -16,4 +16,5 @@ namespace OpenSandbox.Vmm;
 [JsonSerializable(typeof(ImageReference))]
 [JsonSerializable(typeof(QemuFacts))]
 [JsonSerializable(typeof(AcceleratorVerdict))]
+[JsonSerializable(typeof(VmRecord))]
 internal sealed partial class VmmJsonContext : JsonSerializerContext;

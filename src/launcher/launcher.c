@@ -1,13 +1,14 @@
 // launcher: starts a virtual machine monitor in a jail and stays as its parent.
 //
-//   launcher --root DIR --uid N --gid N --keep N [--status-fd N] [--attached [--parent PID]] [--kvm] [--cgroup DIR]... [--nofile N]
-//            [--fsize BYTES] [--isolation full|none|rootless] [--hostname NAME] -- /usr/bin/qemu-system-x86_64 ARGS...
+//   launcher --root DIR --uid N --gid N --keep N [--status-fd N] [--attached [--parent PID] | --detach-fd N] [--hold N]... [--kvm]
+//            [--cgroup DIR]... [--nofile N] [--fsize BYTES] [--isolation full|none|rootless] [--hostname NAME] --
+//            /usr/bin/qemu-system-x86_64 ARGS...
 //
 // Options are explained by --help (options.c). Two processes come of it:
 //
 //   supervisor   what the caller spawned. Once the command runs it has the command's uid, no capabilities, no descriptors but a
-//                signalfd and a filter that leaves it read, poll, wait4, kill and exit. It exits as the command did
-//                (code, or 128+signal), or with 137 after SIGTERM, having seen the command end.
+//                signalfd and what --detach-fd and --hold name, and a filter that leaves it read, poll, wait4, kill and exit. It exits
+//                as the command did (code, or 128+signal), or with 137 after SIGTERM, having seen the command end.
 //   command      first process of its own pid namespace; made like this, in this order, each step failing with its name:
 //
 //     1  clone3 with new mount, pid, net, ipc and uts namespaces (rootless: user namespace too), in the v2 cgroup if there is one
@@ -21,7 +22,9 @@
 //
 // Life-cycle: the command dies with the supervisor whatever kills that (parent-death signal, which the command's filter keeps it from
 // clearing). The supervisor dies with its spawner with --attached alone. The parent-death signal is tied to the spawning *thread*:
-// spawn from one that lives as long as the sandbox is to live.
+// spawn from one that lives as long as the sandbox is to live. A command that is to outlive its spawner is not to be forgotten by it
+// either: with --detach-fd it ends with whoever holds the other end, until that one has noted down what there is to know of it and
+// says so by a byte. From its session on nothing that is meant for the spawner reaches it: no terminal's signals, no hang-up.
 //
 // Descriptors: the caller places what the command inherits at 0..keep without holes. Status lines go to --status-fd; its end of file
 // after `pid N` and without `error` means that the command has been executed.
@@ -33,6 +36,7 @@
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
@@ -189,13 +193,26 @@ static void confine_supervisor(const struct options *options, pid_t spawner) {
     seccomp_confine_supervisor();
 }
 
+enum tie { TIED, DETACHED, CUT };
+
+// What is read first counts: a byte that was written before the end is there to be read before the end.
+static enum tie read_tie(int fd) {
+    char byte;
+    ssize_t count = read(fd, &byte, 1);
+    if (count > 0) {
+        return DETACHED;
+    }
+    return count < 0 && (errno == EINTR || errno == EAGAIN) ? TIED : CUT;
+}
+
 static _Noreturn void supervise(const struct options *options, pid_t child, int messages, int signals, pid_t spawner) {
     struct start start = {.length = 0};
     bool killed = false;
+    int tie = options->detach_fd;
     int status;
     for (;;) {
-        struct pollfd polled[2] = {{.fd = signals, .events = POLLIN}, {.fd = messages, .events = POLLIN}};
-        if (poll(polled, 2, -1) < 0) {
+        struct pollfd polled[3] = {{.fd = signals, .events = POLLIN}, {.fd = messages, .events = POLLIN}, {.fd = tie, .events = POLLIN}};
+        if (poll(polled, 3, -1) < 0) {
             if (errno == EINTR) {
                 continue;
             }
@@ -219,6 +236,15 @@ static _Noreturn void supervise(const struct options *options, pid_t child, int 
         }
         struct signalfd_siginfo signal;
         if (polled[0].revents != 0 && read(signals, &signal, sizeof signal) == sizeof signal && signal.ssi_signo != SIGCHLD) {
+            killed = true;
+            kill(child, SIGKILL);
+        }
+        enum tie now = polled[2].revents != 0 ? read_tie(tie) : TIED;
+        if (now != TIED) {
+            close(tie);
+            tie = -1;
+        }
+        if (now == CUT) {
             killed = true;
             kill(child, SIGKILL);
         }
@@ -247,24 +273,28 @@ static int listen_to_signals(void) {
     return fd;
 }
 
-// Everything but stderr and the three, which may come in any order and may be -1.
-static void close_all_except(int a, int b, int c) {
+static int compare(const void *left, const void *right) { return *(const int *)left - *(const int *)right; }
+
+// Closes everything but stderr and what the supervisor needs.
+static void close_others(const struct options *options, int messages, int signals) {
+    int kept[MAX_HELD + 5] = {STDERR_FILENO, messages, signals, options->status_fd, options->detach_fd};
+    size_t count = 5;
+    for (int i = 0; i < options->held_count; i++) {
+        kept[count++] = options->held[i];
+    }
+    qsort(kept, count, sizeof kept[0], compare);
+
     int from = 0;
-    for (;;) {
-        int next = -1;
-        const int kept[] = {STDERR_FILENO, a, b, c};
-        for (int i = 0; i < 4; i++) {
-            if (kept[i] >= from && (next < 0 || kept[i] < next)) {
-                next = kept[i];
-            }
-        }
-        if (next != from && syscall(SYS_close_range, from, next < 0 ? ~0U : (unsigned)next - 1, 0) < 0) {
+    for (size_t i = 0; i < count; i++) {
+        if (kept[i] > from && syscall(SYS_close_range, from, kept[i] - 1, 0) < 0) {
             fail("close_range");
         }
-        if (next < 0) {
-            return;
+        if (kept[i] >= from) {   // not one of those that are -1, or named twice
+            from = kept[i] + 1;
         }
-        from = next + 1;
+    }
+    if (syscall(SYS_close_range, from, ~0U, 0) < 0) {
+        fail("close_range");
     }
 }
 
@@ -362,6 +392,6 @@ int main(int argc, char **argv) {
         fail("create process%s%s", namespaces != 0 ? " and namespaces" : "", unified >= 0 ? " in the v2 cgroup" : "");
     }
     report_pid(child);
-    close_all_except(options.status_fd, messages, signals);
+    close_others(&options, messages, signals);
     supervise(&options, child, messages, signals, spawner);
 }

@@ -7,7 +7,7 @@
 #include <sys/resource.h>
 #include <sys/types.h>
 
-enum { EXIT_LAUNCHER_FAILED = 125, EXIT_KILLED = 137, MAX_CGROUPS = 16, MAX_KEPT_FD = 1023 };
+enum { EXIT_LAUNCHER_FAILED = 125, EXIT_KILLED = 137, MAX_CGROUPS = 16, MAX_HELD = 8, MAX_KEPT_FD = 1023 };
 
 enum isolation { ISOLATION_FULL, ISOLATION_ROOTLESS, ISOLATION_NONE };
 
@@ -19,6 +19,9 @@ struct options {
     int status_fd;                 // -1: none
     bool attached;
     pid_t parent;                  // 0: whoever is the parent when the launcher starts
+    int detach_fd;                 // -1: none
+    int held[MAX_HELD];            // kept open by the supervisor
+    int held_count;
     bool kvm;
     const char *cgroups[MAX_CGROUPS];
     int cgroup_count;

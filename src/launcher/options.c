@@ -24,6 +24,9 @@ static const char usage[] =
     "                      it is not inherited, and it is closed once the command has been executed\n"
     "  --attached          ends with the thread that spawned it\n"
     "  --parent PID        with --attached: refuses to start when PID is no longer the parent\n"
+    "  --detach-fd N       one of 3..keep, not with --attached: until a byte is read from it, its end of file ends the command;\n"
+    "                      with the byte the command is on its own. It is not inherited\n"
+    "  --hold N            one of 3..keep, up to 8 times: stays open, and so do locks on it, as long as the command runs; not inherited\n"
     "  --kvm               /dev/kvm is in the jail\n"
     "  --cgroup DIR        joins this cgroup directory, v2 or v1 (up to 16 times)\n"
     "  --nofile N          limit of open descriptors (default 256)\n"
@@ -122,19 +125,30 @@ static int find_status_fd(int argc, char **argv) {
     return -1;
 }
 
+// For the supervisor alone. It is among 0..keep all the same, because nothing above is open in a spawned launcher.
+static void take_from_command(const struct options *options, const char *option, int fd) {
+    if (fd > options->keep) {
+        fail_with(EINVAL, "option %s %d: above --keep %d", option, fd, options->keep);
+    }
+    if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0) {
+        fail("option %s %d", option, fd);
+    }
+}
+
 void options_parse(int argc, char **argv, struct options *options) {
-    enum { ROOT = 256, UID, GID, KEEP, STATUS, ATTACHED, PARENT, KVM, CGROUP, NOFILE, FSIZE, ISOLATION, HOSTNAME, HELP };
+    enum { ROOT = 256, UID, GID, KEEP, STATUS, ATTACHED, PARENT, DETACH, HOLD, KVM, CGROUP, NOFILE, FSIZE, ISOLATION, HOSTNAME, HELP };
     static const struct option known[] = {
         {"root", required_argument, NULL, ROOT},           {"uid", required_argument, NULL, UID},
         {"gid", required_argument, NULL, GID},             {"keep", required_argument, NULL, KEEP},
         {"status-fd", required_argument, NULL, STATUS},    {"attached", no_argument, NULL, ATTACHED},
         {"parent", required_argument, NULL, PARENT},       {"kvm", no_argument, NULL, KVM},
+        {"detach-fd", required_argument, NULL, DETACH},    {"hold", required_argument, NULL, HOLD},
         {"cgroup", required_argument, NULL, CGROUP},       {"nofile", required_argument, NULL, NOFILE},
         {"fsize", required_argument, NULL, FSIZE},         {"isolation", required_argument, NULL, ISOLATION},
         {"hostname", required_argument, NULL, HOSTNAME},   {"help", no_argument, NULL, HELP},
         {NULL, 0, NULL, 0},
     };
-    *options = (struct options){.keep = -1, .status_fd = -1, .nofile = 256, .hostname = "vm"};
+    *options = (struct options){.keep = -1, .status_fd = -1, .detach_fd = -1, .nofile = 256, .hostname = "vm"};
     options->status_fd = find_status_fd(argc, argv);
     report_to_status(options->status_fd);
 
@@ -154,6 +168,13 @@ void options_parse(int argc, char **argv, struct options *options) {
         case STATUS: break;
         case ATTACHED: options->attached = true; break;
         case PARENT: options->parent = (pid_t)number("--parent", optarg, 1, 4194304); break;
+        case DETACH: options->detach_fd = (int)number("--detach-fd", optarg, 3, MAX_KEPT_FD); break;
+        case HOLD:
+            if (options->held_count == MAX_HELD) {
+                fail_with(E2BIG, "option --hold: at most %d", MAX_HELD);
+            }
+            options->held[options->held_count++] = (int)number("--hold", optarg, 3, MAX_KEPT_FD);
+            break;
         case KVM: options->kvm = true; break;
         case CGROUP:
             if (optarg[0] != '/') {
@@ -203,9 +224,18 @@ void options_parse(int argc, char **argv, struct options *options) {
     if (options->parent != 0 && !options->attached) {
         fail_with(EINVAL, "option --parent: only with --attached");
     }
+    if (options->detach_fd >= 0 && options->attached) {
+        fail_with(EINVAL, "option --detach-fd: not with --attached");
+    }
     if (options->isolation != ISOLATION_NONE && (options->root == NULL || options->root[0] != '/')) {
         fail_with(EINVAL, "option --root: an absolute path is required");
     }
     check_user(options, has_uid, has_gid);
     check_descriptors(options);
+    if (options->detach_fd >= 0) {
+        take_from_command(options, "--detach-fd", options->detach_fd);
+    }
+    for (int i = 0; i < options->held_count; i++) {
+        take_from_command(options, "--hold", options->held[i]);
+    }
 }

@@ -6,11 +6,11 @@ using OpenSandbox.Interop;
 namespace OpenSandbox.Vmm.Processes;
 
 /// <summary>
-/// The one thread that starts and reaps child processes. It lives as long as the host object, because the parent-death signal of a
+/// The one thread that starts and reaps child processes, and sees others end. It lives as long as the host object, because the parent-death signal of a
 /// child is bound to the thread that forked it: a child started from a pool thread would be killed when the pool retires that thread.
 /// </summary>
-/// <remarks>Thread-safe. The thread sleeps in epoll on a wake-up eventfd and on the pidfds of all children.</remarks>
-internal sealed unsafe class ProcessThread : IDisposable
+/// <remarks>Thread-safe. The thread sleeps in epoll on a wake-up eventfd and on the pidfds of all of them.</remarks>
+internal sealed unsafe partial class ProcessThread : IDisposable
 {
     private const int EventBatch = 64;
 
@@ -20,7 +20,8 @@ internal sealed unsafe class ProcessThread : IDisposable
     private readonly SafeFileHandle _epoll;
     private readonly SafeFileHandle _wake;
     private readonly ConcurrentQueue<Request> _requests = new();
-    private readonly Dictionary<long, HostProcess> _children = [];
+    private readonly ConcurrentQueue<HostProcess> _forgotten = new();
+    private readonly Dictionary<long, HostProcess> _processes = [];
     private readonly Thread _thread;
     private long _nextKey = 1;
     private volatile bool _stopping;
@@ -40,16 +41,19 @@ internal sealed unsafe class ProcessThread : IDisposable
     }
 
     /// <summary>Starts a process. The task completes when it has been started (posix_spawn has returned), or fails with why not.</summary>
-    internal Task<HostProcess> StartAsync(HostProcessStart start)
+    internal Task<HostProcess> StartAsync(HostProcessStart start) => AddAsync(() => Spawn(start));
+
+    /// <summary>Lets go of a process that <see cref="WatchAsync"/> gave. A child is kept, because it has to be reaped.</summary>
+    internal void Forget(HostProcess process)
     {
-        ObjectDisposedException.ThrowIf(_stopping, this);
-        var request = new Request(start);
-        _requests.Enqueue(request);
-        Wake();
-        return request.Started.Task;
+        if (!process.IsChild && !_stopping)
+        {
+            _forgotten.Enqueue(process);
+            Wake();
+        }
     }
 
-    /// <summary>Ends the thread. Children that still run stay unreaped; owners end them first.</summary>
+    /// <summary>Ends the thread. Children that still run stay unreaped; owners end them first, or mean them to go on.</summary>
     public void Dispose()
     {
         if (_stopping)
@@ -62,6 +66,15 @@ internal sealed unsafe class ProcessThread : IDisposable
         _thread.Join();
         _epoll.Dispose();
         _wake.Dispose();
+    }
+
+    private Task<HostProcess> AddAsync(Func<HostProcess> make)
+    {
+        ObjectDisposedException.ThrowIf(_stopping, this);
+        var request = new Request(make);
+        _requests.Enqueue(request);
+        Wake();
+        return request.Added.Task;
     }
 
     private void Wake()
@@ -89,16 +102,26 @@ internal sealed unsafe class ProcessThread : IDisposable
                 {
                     DrainWake();
                 }
-                else if (_children.TryGetValue(events[i].Data, out HostProcess? child))
+                else if (_processes.TryGetValue(events[i].Data, out HostProcess? process))
                 {
-                    Reap(events[i].Data, child);
+                    Reap(process);
                 }
             }
 
             while (_requests.TryDequeue(out Request? request))
             {
-                Start(request);
+                Add(request);
             }
+
+            while (_forgotten.TryDequeue(out HostProcess? process))
+            {
+                LetGo(process);
+            }
+        }
+
+        foreach (HostProcess process in _processes.Values)
+        {
+            process.Pidfd.Dispose();
         }
 
         FailAll(new ObjectDisposedException(nameof(ProcessThread)));
@@ -108,7 +131,7 @@ internal sealed unsafe class ProcessThread : IDisposable
     {
         while (_requests.TryDequeue(out Request? request))
         {
-            request.Started.TrySetException(cause);
+            request.Added.TrySetException(cause);
         }
     }
 
@@ -118,34 +141,43 @@ internal sealed unsafe class ProcessThread : IDisposable
         RandomAccess.Read(_wake, counter, 0);
     }
 
-    private void Start(Request request)
+    private void Add(Request request)
     {
         try
         {
-            HostProcess child = Spawn(request.Start);
-            long key = _nextKey++;
-            _children.Add(key, child);
-            Watch(child.Pidfd, key);
-            request.Started.TrySetResult(child);
+            HostProcess process = request.Make();
+            process.Key = _nextKey++;
+            Watch(process.Pidfd, process.Key);
+            _processes.Add(process.Key, process);
+            request.Added.TrySetResult(process);
         }
         catch (Exception failure)
         {
             // Whatever it is, it is the caller's: this thread serves all sandboxes and must go on.
-            request.Started.TrySetException(failure);
+            request.Added.TrySetException(failure);
         }
     }
 
-    private void Reap(long key, HostProcess child)
+    private void Reap(HostProcess process)
     {
         Libc.SigInfo info = default;
-        if (Libc.WaitId(Libc.P_PIDFD, child.Pidfd, &info, Libc.WEXITED | Libc.WNOHANG) == 0 && info.Pid == 0)
+        if (process.IsChild && Libc.WaitId(Libc.P_PIDFD, process.Pidfd, &info, Libc.WEXITED | Libc.WNOHANG) == 0 && info.Pid == 0)
         {
             return;
         }
 
-        _children.Remove(key);
-        child.Pidfd.Dispose(); // epoll forgets it with its last descriptor
-        child.SetExited(info.Code == Libc.CLD_EXITED ? new HostProcessExit(info.Status, null) : new HostProcessExit(null, info.Status));
+        LetGo(process);
+        process.SetExited(!process.IsChild ? default
+            : info.Code == Libc.CLD_EXITED ? new HostProcessExit(info.Status, null)
+            : new HostProcessExit(null, info.Status));
+    }
+
+    private void LetGo(HostProcess process)
+    {
+        if (_processes.Remove(process.Key))
+        {
+            process.Pidfd.Dispose(); // epoll forgets it with its last descriptor
+        }
     }
 
     private void Watch(SafeHandle fd, long key)
@@ -240,10 +272,10 @@ internal sealed unsafe class ProcessThread : IDisposable
         NativeMemory.Free(array);
     }
 
-    private sealed class Request(HostProcessStart start)
+    private sealed class Request(Func<HostProcess> make)
     {
-        internal HostProcessStart Start { get; } = start;
+        internal Func<HostProcess> Make { get; } = make;
 
-        internal TaskCompletionSource<HostProcess> Started { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        internal TaskCompletionSource<HostProcess> Added { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
     }
 }

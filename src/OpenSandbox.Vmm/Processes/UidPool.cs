@@ -86,6 +86,9 @@ internal sealed class UidPool
 
         internal int Uid => _pool._firstUid + _slot;
 
+        /// <summary>The locked file. As long as anybody has a duplicate of it open, nobody gets the uid.</summary>
+        internal SafeFileHandle Lock => _file ?? throw new ObjectDisposedException(nameof(Lease));
+
         public void Dispose()
         {
             if (Interlocked.Exchange(ref _file, null) is SafeFileHandle file)

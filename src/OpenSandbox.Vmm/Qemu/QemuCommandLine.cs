@@ -79,6 +79,10 @@ internal static class QemuCommandLine
     {
         long baseBytes = (long)shape.BaseMemoryMib << 20;
         long plugBytes = shape.PluggableBytes;
+
+        // A listening socket has the host's connection waiting in it since before QEMU existed: wait=on takes that one first, so that the
+        // devices begin as they do with connected sockets, and listens again whenever a host has gone.
+        string mode = channels.DetachedName is null ? "" : ",server=on,wait=on";
         return
         [
             qemu,
@@ -92,11 +96,12 @@ internal static class QemuCommandLine
             "-object", $$"""{"qom-type":"memory-backend-file","id":"ram","size":{{baseBytes}},"mem-path":"{{Descriptor(channels.Ram)}}","share":{{(sharedRam ? "true" : "false")}}}""",
             "-object", $$"""{"qom-type":"memory-backend-file","id":"plug","size":{{plugBytes}},"mem-path":"{{Descriptor(channels.PluggedRam)}}","share":true}""",
             "-object", """{"qom-type":"rng-builtin","id":"rng"}""",
-            "-chardev", $"socket,id=qmp,fd={channels.Qmp}", "-mon", "chardev=qmp,mode=control",
-            "-chardev", $"socket,id=control,fd={channels.Control}",
-            "-chardev", $"socket,id=bulk,fd={channels.Bulk}",
-            "-chardev", $"socket,id=network,fd={channels.Network}",
-            "-chardev", $"socket,id=console,fd={channels.Console}", "-serial", "chardev:console",
+            "-chardev", $"socket,id=qmp,fd={channels.Qmp}{mode}", "-mon", "chardev=qmp,mode=control",
+            "-chardev", $"socket,id=control,fd={channels.Control}{mode}",
+            "-chardev", $"socket,id=bulk,fd={channels.Bulk}{mode}",
+            "-chardev", $"socket,id=network,fd={channels.Network}{mode}",
+            "-chardev", $"socket,id=console,fd={channels.Console}{mode}", "-serial", "chardev:console",
+            .. channels.DetachedName is string name ? (string[])["-name", name] : [],
         ];
     }
 

@@ -1,9 +1,3 @@
-using System.Globalization;
-using System.Net.Sockets;
-using System.Security.Cryptography;
-using System.Text;
-using Microsoft.Extensions.Logging;
-using Microsoft.Win32.SafeHandles;
 using OpenSandbox.Interop;
 using OpenSandbox.Qmp;
 using OpenSandbox.VirtioSerial;
@@ -11,179 +5,96 @@ using OpenSandbox.Vmm.Processes;
 
 namespace OpenSandbox.Vmm.Qemu;
 
-/// <summary>A QEMU process behind its launcher, with its sockets. Ends with this object, and with this process whatever ends that.</summary>
+/// <summary>
+/// A QEMU process behind its launcher, with its connections. An attached one ends with this object, and with this process whatever ends
+/// that. A detached one ends with this object, too, unless it is released; without this process it goes on.
+/// </summary>
 /// <remarks>Thread-safe.</remarks>
 internal sealed partial class VirtualMachine : IAsyncDisposable
 {
-    private const int OutputCapacity = 16_384;
-    private const int MaxStatusBytes = 4_096;
+    private const int LauncherFailure = 125;
 
     private static readonly TimeSpan s_exitGrace = TimeSpan.FromSeconds(1);
 
     private readonly VmmContext _context;
     private readonly HostProcess _launcher;
     private readonly UidPool.Lease? _uid;
-    private readonly BoundedOutput _output;
-    private readonly BoundedOutput _console;
-    private readonly Socket _qmpSocket;
-    private readonly Socket _statusSocket;
-    private readonly Task<string> _status;
+    private readonly VmConnections _connections;
+    private readonly VmRuntimeDirectory? _directory;
+    private readonly Task<VmRecord>? _record;
     private readonly Lock _gate = new();
-    private Task<QmpClient>? _qmp;
-    private Task? _disposed;
+    private HostProcess? _qemu;
+    private Task? _ended;
 
+    /// <summary>One that this process has started.</summary>
     private VirtualMachine(
-        VmmContext context,
-        string name,
-        HostProcess launcher,
-        UidPool.Lease? uid,
-        BoundedOutput output,
-        BoundedOutput console,
-        Socket qmpSocket,
-        Socket statusSocket,
-        GuestChannel channel)
+        VmmContext context, string name, HostProcess launcher, UidPool.Lease? uid, VmConnections connections, VmRuntimeDirectory? directory, string? nonce)
     {
         _context = context;
         Name = name;
         _launcher = launcher;
         _uid = uid;
-        _output = output;
-        _console = console;
-        _qmpSocket = qmpSocket;
-        _statusSocket = statusSocket;
-        Channel = channel;
-        _status = ReadStatusAsync(statusSocket);
+        _connections = connections;
+        _directory = directory;
+        Exited = launcher.Exited;
+        _record = directory is null ? null : DetachAsync(directory, nonce!);
+    }
+
+    /// <summary>One that somebody else has started.</summary>
+    private VirtualMachine(
+        VmmContext context, string name, HostProcess launcher, HostProcess qemu, VmConnections connections, VmRuntimeDirectory directory, VmRecord record)
+    {
+        _context = context;
+        Name = name;
+        _launcher = launcher;
+        _qemu = qemu;
+        _connections = connections;
+        _directory = directory;
+        _record = Task.FromResult(record);
+        Exited = BothAsync(launcher.Exited, qemu.Exited);
+
+        static async Task<HostProcessExit> BothAsync(Task<HostProcessExit> launcher, Task<HostProcessExit> qemu)
+        {
+            await qemu.ConfigureAwait(false);
+            return await launcher.ConfigureAwait(false);
+        }
     }
 
     internal string Name { get; }
 
     /// <summary>The channel to the guest's agent. Its preamble has been written.</summary>
-    internal GuestChannel Channel { get; }
+    internal GuestChannel Channel => _connections.Channel;
 
-    /// <summary>Completes when QEMU is gone and reaped. Never fails.</summary>
-    internal Task<HostProcessExit> Exited => _launcher.Exited;
+    /// <summary>
+    /// Completes when QEMU is gone and, if this process is the one to do it, reaped. Never fails. Of an adopted VM that has been released
+    /// it never completes.
+    /// </summary>
+    internal Task<HostProcessExit> Exited { get; }
 
     internal int LauncherPid => _launcher.Pid;
 
-    internal string StandardErrorTail => _output.Tail();
+    /// <summary>The end of what QEMU has printed; of an adopted VM nothing, because that went to the host that started it.</summary>
+    internal string StandardErrorTail => _connections.Output?.Tail() ?? "";
 
-    internal string ConsoleTail => _console.Tail();
-
-    /// <summary>Starts QEMU in its jail. Returns once the process exists; the guest may not run for a while yet.</summary>
-    /// <exception cref="SandboxStartException">The launcher could not be started.</exception>
-    internal static async Task<VirtualMachine> StartAsync(VmmContext context, VmLaunch launch)
-    {
-        var pairs = new List<(Socket Ours, SafeFileHandle Theirs)>(7);
-        UidPool.Lease? uid = null;
-        HostProcess? launcher = null;
-        bool started = false;
-        try
-        {
-            (Socket output, SafeFileHandle outputEnd) = Pair();
-            (Socket status, SafeFileHandle statusEnd) = Pair();
-            (Socket qmp, SafeFileHandle qmpEnd) = Pair();
-            (Socket control, SafeFileHandle controlEnd) = Pair();
-            (Socket bulk, SafeFileHandle bulkEnd) = Pair();
-            (Socket network, SafeFileHandle networkEnd) = Pair();
-            (Socket console, SafeFileHandle consoleEnd) = Pair();
-
-            using SafeFileHandle nothing = Libc.Open("/dev/null", Libc.O_RDWR | Libc.O_CLOEXEC, 0);
-            using SafeFileHandle? ownPluggedRam = launch.PluggedRam is null ? CreatePluggedRam(launch.Shape.PluggableBytes) : null;
-            var descriptors = new VmDescriptors(nothing, outputEnd, statusEnd);
-            var channels = new VmChannels(
-                descriptors.Add(launch.Ram),
-                descriptors.Add(launch.PluggedRam ?? ownPluggedRam!),
-                descriptors.Add(qmpEnd),
-                descriptors.Add(controlEnd),
-                descriptors.Add(bulkEnd),
-                descriptors.Add(networkEnd),
-                descriptors.Add(consoleEnd));
-            List<string> qemu = launch.BuildArguments(descriptors, channels);
-            List<string> arguments = LauncherArguments(context, launch.Shape, descriptors, ref uid);
-            arguments.AddRange(qemu);
-            launcher = await context.Processes
-                .StartAsync(new HostProcessStart(context.LauncherPath, arguments, descriptors.Handles))
-                .ConfigureAwait(false);
-
-            GuestChannel channel = GuestChannel.Open(control, bulk, network, new GuestChannelOptions
-            {
-                Epoch = NewEpoch(),
-                TimeProvider = context.Options.TimeProvider,
-            });
-            started = true;
-            return new VirtualMachine(
-                context,
-                launch.Name,
-                launcher,
-                uid,
-                new BoundedOutput(output, OutputCapacity),
-                new BoundedOutput(console, OutputCapacity),
-                qmp,
-                status,
-                channel);
-        }
-        catch (IOException failure)
-        {
-            throw new SandboxStartException(launch.Name, "starting the launcher", failure.Message, "", failure);
-        }
-        finally
-        {
-            foreach ((Socket ours, SafeFileHandle theirs) in pairs)
-            {
-                theirs.Dispose();
-                if (!started)
-                {
-                    ours.Dispose();
-                }
-            }
-
-            if (!started)
-            {
-                if (launcher is not null)
-                {
-                    // The uid goes back only when nothing runs under it any more.
-                    launcher.Signal(Libc.SIGTERM);
-                    await launcher.Exited.ConfigureAwait(false);
-                }
-
-                uid?.Dispose();
-            }
-        }
-
-        (Socket Ours, SafeFileHandle Theirs) Pair()
-        {
-            pairs.Add(SocketPairs.Create());
-            return pairs[^1];
-        }
-    }
+    /// <summary>The end of what the guest's kernel has printed while this host was connected.</summary>
+    internal string ConsoleTail => _connections.Console.Tail();
 
     /// <summary>QEMU's process id as this process sees it, for /proc.</summary>
     /// <exception cref="SandboxStartException">The launcher failed before or at the start of QEMU.</exception>
     internal async Task<int> GetQemuPidAsync(CancellationToken cancellationToken)
     {
-        string status = await _status.WaitAsync(cancellationToken).ConfigureAwait(false);
-        foreach (string line in status.Split('\n'))
+        if (_connections.Report is not LauncherReport report)
         {
-            if (line.StartsWith("pid ", StringComparison.Ordinal)
-                && int.TryParse(line.AsSpan(4), NumberStyles.None, CultureInfo.InvariantCulture, out int pid))
-            {
-                return pid;
-            }
+            return (await _record!.ConfigureAwait(false)).QemuPid;
         }
 
-        throw new SandboxStartException(Name, "starting QEMU", DescribeStatus(status), StandardErrorTail);
+        string text = await report.Text.WaitAsync(cancellationToken).ConfigureAwait(false);
+        return LauncherReport.FindPid(text)
+            ?? throw new SandboxStartException(Name, "starting QEMU", LauncherReport.DescribeFailure(text), StandardErrorTail);
     }
 
     /// <summary>The monitor; connected on first use, once.</summary>
-    internal Task<QmpClient> GetQmpAsync()
-    {
-        lock (_gate)
-        {
-            ObjectDisposedException.ThrowIf(_disposed is not null, this);
-            return _qmp ??= QmpClient.ConnectAsync(
-                _qmpSocket, new QmpClientOptions(), _context.Loggers.CreateLogger("OpenSandbox.Qmp"), CancellationToken.None);
-        }
-    }
+    internal Task<QmpClient> GetQmpAsync() => _connections.GetQmpAsync();
 
     /// <summary>Why QEMU ended, as far as launcher, exit status and messages tell.</summary>
     internal async Task<SandboxExit> DescribeExitAsync()
@@ -191,14 +102,20 @@ internal sealed partial class VirtualMachine : IAsyncDisposable
         HostProcessExit exit = await Exited.ConfigureAwait(false);
 
         // Their other ends are closed by now, unless a hostile QEMU sent itself a copy over a socket that nobody reads: hence the bound.
-        string status = await EndOrGraceAsync(_status).ConfigureAwait(false) ? await _status.ConfigureAwait(false) : "";
-        await EndOrGraceAsync(Task.WhenAll(_output.Ended, _console.Ended)).ConfigureAwait(false);
-        bool neverStarted = exit.ExitCode == LauncherFailure && status.Contains("error ", StringComparison.Ordinal);
+        string status = _connections.Report is LauncherReport report && await EndOrGraceAsync(report.Text).ConfigureAwait(false)
+            ? await report.Text.ConfigureAwait(false)
+            : "";
+        await EndOrGraceAsync(Task.WhenAll(_connections.Output?.Ended ?? Task.CompletedTask, _connections.Console.Ended)).ConfigureAwait(false);
+        bool neverStarted = exit.ExitCode == LauncherFailure && LauncherReport.FindError(status) is not null;
+        bool byGuest = exit.ExitCode == 0 || (_connections.ShutdownByGuest is Task<bool> shutdown
+            && await EndOrGraceAsync(shutdown).ConfigureAwait(false) && await shutdown.ConfigureAwait(false));
         (SandboxExitReason reason, string text) = exit switch
         {
-            _ when neverStarted => (SandboxExitReason.VmmEnded, $"its launcher failed: {DescribeStatus(status)}"),
-            { ExitCode: 0 } => (SandboxExitReason.GuestEnded, "its guest shut down, rebooted or panicked"),
+            _ when neverStarted => (SandboxExitReason.VmmEnded, $"its launcher failed: {LauncherReport.DescribeFailure(status)}"),
+            _ when byGuest => (SandboxExitReason.GuestEnded, "its guest shut down, rebooted or panicked"),
             { ExitCode: > 128 and < 193 } => (SandboxExitReason.VmmEnded, $"QEMU was ended by signal {exit.ExitCode - 128}"),
+            { ExitCode: null, Signal: null } => (
+                SandboxExitReason.VmmEnded, "QEMU ended; how is not known, because an earlier host had started it, and the guest had not shut down"),
             _ => (SandboxExitReason.VmmEnded, $"QEMU ended with {exit}"),
         };
         return new SandboxExit(reason, text, StandardErrorTail, ConsoleTail);
@@ -210,18 +127,16 @@ internal sealed partial class VirtualMachine : IAsyncDisposable
         return await EndOrGraceAsync(Exited).ConfigureAwait(false) ? await DescribeExitAsync().ConfigureAwait(false) : null;
     }
 
-    /// <summary>Ends QEMU at once and waits until it is gone.</summary>
+    /// <summary>Ends QEMU at once and waits until it is gone. After <see cref="ReleaseAsync"/> it waits for that instead.</summary>
     public ValueTask DisposeAsync()
     {
         lock (_gate)
         {
-            _disposed ??= EndAsync();
+            _ended ??= EndAsync();
         }
 
-        return new ValueTask(_disposed);
+        return new ValueTask(_ended);
     }
-
-    private const int LauncherFailure = 125;
 
     private async Task<bool> EndOrGraceAsync(Task end)
     {
@@ -236,89 +151,10 @@ internal sealed partial class VirtualMachine : IAsyncDisposable
         }
     }
 
-    private static List<string> LauncherArguments(VmmContext context, VmShape shape, VmDescriptors descriptors, ref UidPool.Lease? uid)
-    {
-        List<string> arguments =
-        [
-            context.LauncherPath,
-            "--root", context.JailRoot,
-            "--keep", descriptors.Last.ToString(CultureInfo.InvariantCulture),
-            "--status-fd", VmDescriptors.StatusNumber.ToString(CultureInfo.InvariantCulture),
-            "--attached",
-            "--parent", Environment.ProcessId.ToString(CultureInfo.InvariantCulture),
-        ];
-        if (shape.Accelerator == "kvm")
-        {
-            arguments.Add("--kvm");
-        }
-
-        arguments.AddRange(["--isolation", context.Options.Isolation == IsolationLevel.Full ? "full" : "none"]);
-        if (Libc.GetEffectiveUserId() == 0)
-        {
-            // Also without a jail QEMU never runs as root.
-            uid = context.Uids.Take();
-            string id = uid.Uid.ToString(CultureInfo.InvariantCulture);
-            arguments.AddRange(["--uid", id, "--gid", id]);
-        }
-
-        arguments.Add("--");
-        return arguments;
-    }
-
-    private static ulong NewEpoch()
-    {
-        Span<byte> bytes = stackalloc byte[sizeof(ulong)];
-        ulong epoch;
-        do
-        {
-            RandomNumberGenerator.Fill(bytes);
-            epoch = BitConverter.ToUInt64(bytes);
-        }
-        while (!Preamble.IsValidEpoch(epoch));
-
-        return epoch;
-    }
-
-    private static string DescribeStatus(string status)
-    {
-        foreach (string line in status.Split('\n'))
-        {
-            if (line.StartsWith("error ", StringComparison.Ordinal))
-            {
-                return line["error ".Length..];
-            }
-        }
-
-        return "the launcher ended without a report";
-    }
-
-    /// <summary>Reads the launcher's report to its end, which is QEMU's exec or the launcher's death.</summary>
-    private static async Task<string> ReadStatusAsync(Socket socket)
-    {
-        var text = new StringBuilder();
-        byte[] buffer = new byte[256];
-        try
-        {
-            int count;
-            while (text.Length < MaxStatusBytes && (count = await socket.ReceiveAsync(buffer).ConfigureAwait(false)) > 0)
-            {
-                text.Append(Encoding.ASCII.GetString(buffer, 0, count));
-            }
-        }
-        catch (Exception closed) when (closed is SocketException or ObjectDisposedException)
-        {
-            text.Append(CultureInfo.InvariantCulture, $"\nerror status: {closed.Message}");
-        }
-        finally
-        {
-            socket.Dispose();
-        }
-
-        return text.ToString();
-    }
-
     private async Task EndAsync()
     {
+        _connections.Seal();
+
         // SIGTERM asks the launcher to kill QEMU and to wait for it, so that its exit means that both are gone.
         _launcher.Signal(Libc.SIGTERM);
         try
@@ -329,28 +165,32 @@ internal sealed partial class VirtualMachine : IAsyncDisposable
         {
             VmmLog.LauncherDidNotEnd(_context.Logger, Name, LauncherPid);
             _launcher.Signal(Libc.SIGKILL);
+            Volatile.Read(ref _qemu)?.Signal(Libc.SIGKILL);
             await Exited.ConfigureAwait(false);
         }
 
-        await Channel.DisposeAsync().ConfigureAwait(false);
-        if (_qmp is Task<QmpClient> connecting)
+        if (_record is not null)
         {
-            try
-            {
-                QmpClient client = await connecting.ConfigureAwait(false);
-                await client.DisposeAsync().ConfigureAwait(false);
-            }
-            catch (QmpException failure)
-            {
-                VmmLog.MonitorFailed(_context.Logger, Name, failure);
-            }
+            // With the launcher its report has ended, and so has what was waiting for that.
+            await ((Task)_record).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await (_qemu?.Exited ?? Task.CompletedTask).ConfigureAwait(false);
         }
 
-        _qmpSocket.Dispose();
-        _statusSocket.Dispose();
-        await _status.ConfigureAwait(false);
-        await _output.DisposeAsync().ConfigureAwait(false);
-        await _console.DisposeAsync().ConfigureAwait(false);
+        await _connections.DisposeAsync().ConfigureAwait(false);
+        RemoveDirectory();
         _uid?.Dispose();
+    }
+
+    private void RemoveDirectory()
+    {
+        try
+        {
+            _directory?.Remove();
+        }
+        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
+        {
+            // The VM is gone all the same; sweeping comes by again.
+            VmmLog.SweepFailed(_context.Logger, _directory!.Location, failure);
+        }
     }
 }

@@ -12,6 +12,9 @@ internal enum VmAdoptionFailure
     /// <summary>Its process numbers belong to other processes now, which have been left alone. Nothing of it runs.</summary>
     Stranger,
 
+    /// <summary>The record makes no sense. It is not known what runs.</summary>
+    InvalidRecord,
+
     /// <summary>Another host is connected to it.</summary>
     InUse,
 

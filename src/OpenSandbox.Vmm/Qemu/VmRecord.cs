@@ -20,4 +20,12 @@ internal sealed record VmRecord(
     string BootId,
     string Nonce,
     int Uid,
-    string RuntimeDirectory);
+    string RuntimeDirectory)
+{
+    /// <summary>What is wrong with a record that was read from disk; null if it can be used.</summary>
+    internal string? FindFault() =>
+        LauncherPid <= 1 || QemuPid <= 1 || LauncherPid == QemuPid ? "its process numbers are none that a VM has"
+        : Nonce is null || !VmDetachment.IsNonce(Nonce) ? "its nonce is none"
+        : RuntimeDirectory is null || !Path.IsPathFullyQualified(RuntimeDirectory) ? "its directory is not absolute"
+        : null;
+}

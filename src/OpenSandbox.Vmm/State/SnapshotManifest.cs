@@ -46,6 +46,9 @@ internal sealed record SnapshotManifest : IManifest<SnapshotManifest>
     /// <summary>Name of the golden snapshot's directory.</summary>
     public required string GoldenKey { get; init; }
 
+    /// <summary>Digest of its RAM: one that was lost and built again has the same key and another content, which the memory does not fit.</summary>
+    public required string GoldenRamSha256 { get; init; }
+
     /// <summary>The disks; every layer is frozen.</summary>
     public required DiskChains Disks { get; init; }
 
@@ -69,6 +72,7 @@ internal sealed record SnapshotManifest : IManifest<SnapshotManifest>
         Memory?.Validate("memory");
         IdentityRules.Validate(Identity, "identity");
         ManifestRules.Require(StateIds.IsDigest(GoldenKey), "goldenKey", "it is not 64 hexadecimal digits in lower case");
+        ManifestRules.Require(StateIds.IsDigest(GoldenRamSha256), "goldenRamSha256", "it is not 64 hexadecimal digits in lower case");
         Disks.Validate("disks", mustBeFrozen: true);
         Sandbox.Validate("sandbox");
     }

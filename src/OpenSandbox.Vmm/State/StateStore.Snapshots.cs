@@ -64,6 +64,17 @@ internal sealed partial class StateStore
         }
     }
 
+    /// <summary>Opens a file of a snapshot for reading, for a caller that compares its content with the manifest while it uses it.</summary>
+    /// <param name="snapshotId">The snapshot.</param>
+    /// <param name="expected">The file, as the snapshot's manifest has it.</param>
+    /// <exception cref="StateFileException">It is missing, or not a file that this library made.</exception>
+    internal SafeFileHandle OpenSnapshotFileUnchecked(string snapshotId, SavedFile expected)
+    {
+        expected.Validate("file");
+        string path = Path.Combine(Layout.Snapshot(snapshotId), expected.Name);
+        return StateFiles.TryOpen(path, Libc.O_RDONLY) ?? throw new StateNotFoundException(path, "such file of the snapshot");
+    }
+
     /// <summary>
     /// Changes what may change of a snapshot: name, whether it is retained, digests and stamps of its files. Everything else is for ever.
     /// </summary>

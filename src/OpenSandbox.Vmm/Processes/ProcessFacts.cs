@@ -1,0 +1,72 @@
+using System.Globalization;
+using System.Text;
+
+namespace OpenSandbox.Vmm.Processes;
+
+/// <summary>What <c>/proc/PID</c> says of a process that is not a child of this one (proc(5)).</summary>
+/// <param name="ParentPid">Its parent; 0 if that is in no namespace that is seen from here.</param>
+/// <param name="StartTicks">When it started, clock ticks since the boot.</param>
+/// <param name="HasEnded">It is a zombie: it runs no more and only waits for its parent.</param>
+internal readonly record struct ProcessFacts(int ParentPid, long StartTicks, bool HasEnded)
+{
+    private const int MaxCommandLine = 65_536;
+
+    /// <summary>Reads them.</summary>
+    /// <returns>Null if there is no such process.</returns>
+    /// <exception cref="InvalidDataException">The kernel's file does not look as documented.</exception>
+    internal static ProcessFacts? Read(int pid)
+    {
+        string text;
+        try
+        {
+            text = File.ReadAllText(PathOf(pid, "stat"));
+        }
+        catch (IOException)
+        {
+            return null; // it does not exist, or has ceased to between open and read (ESRCH)
+        }
+
+        // The name in parentheses may hold anything, parentheses included: what follows begins after the last one.
+        string[] fields = text[(text.LastIndexOf(')') + 1)..].Split(' ', StringSplitOptions.RemoveEmptyEntries);
+        const int state = 0;
+        const int parent = 1;
+        const int start = 19; // field 22 of the whole line
+        if (fields.Length <= start
+            || !int.TryParse(fields[parent], NumberStyles.None, CultureInfo.InvariantCulture, out int parentPid)
+            || !long.TryParse(fields[start], NumberStyles.None, CultureInfo.InvariantCulture, out long ticks))
+        {
+            throw new InvalidDataException($"{PathOf(pid, "stat")} is not as proc(5) has it");
+        }
+
+        return new ProcessFacts(parentPid, ticks, fields[state] is "Z" or "X");
+    }
+
+    /// <summary>Whether one of the process's arguments is exactly this text. A process that does not exist has none.</summary>
+    internal static bool HasArgument(int pid, string argument)
+    {
+        byte[] buffer = new byte[MaxCommandLine];
+        int length;
+        try
+        {
+            using FileStream file = File.OpenRead(PathOf(pid, "cmdline"));
+            length = file.ReadAtLeast(buffer, buffer.Length, throwOnEndOfStream: false);
+        }
+        catch (IOException)
+        {
+            return false;
+        }
+
+        byte[] wanted = Encoding.UTF8.GetBytes(argument);
+        foreach (Range part in buffer.AsSpan(0, length).Split((byte)0))
+        {
+            if (buffer.AsSpan(0, length)[part].SequenceEqual(wanted))
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    private static string PathOf(int pid, string file) => string.Create(CultureInfo.InvariantCulture, $"/proc/{pid}/{file}");
+}
