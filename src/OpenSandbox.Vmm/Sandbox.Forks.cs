@@ -79,18 +79,9 @@ public sealed partial class Sandbox
                 }
             }
         }
-        catch (Exception failure) when (failure is QmpCommandException or IOException)
+        catch (Exception failure) when (failure is not (SandboxException or OperationCanceledException))
         {
-            throw new SandboxOperationException(
-                SandboxErrorCode.OperationFailed, Id, 0, $"sandbox {Id}: {what}: {failure.Message}; it runs on", failure);
-        }
-        catch (QmpTimeoutException late)
-        {
-            throw new SandboxTimeoutException(Id, what, Options.RequestTimeout, late);
-        }
-        catch (Exception gone) when (gone is QmpException or ObjectDisposedException || GuestErrors.Concerns(gone))
-        {
-            throw await ExplainEndAsync(gone).ConfigureAwait(false);
+            throw await ExplainAsync(failure, what).ConfigureAwait(false);
         }
     }
 

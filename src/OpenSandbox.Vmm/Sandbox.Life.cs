@@ -8,6 +8,7 @@ namespace OpenSandbox.Vmm;
 public sealed partial class Sandbox
 {
     private readonly TaskCompletionSource _closed = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private TaskCompletionSource _transition = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private int _closing;
 
     /// <summary>Ends the sandbox at once, with everything in it, and waits until nothing of it is left.</summary>
@@ -29,13 +30,33 @@ public sealed partial class Sandbox
     /// <summary>What to tell a caller whose call broke off with the channel, once it is known why.</summary>
     internal async ValueTask<SandboxException> ExplainEndAsync(Exception failure)
     {
-        // A channel also ends when the sandbox is put away; then there is no exit to wait for.
-        Task put = _transition.Task;
-        Task<SandboxExit> exit = GetExitAsync(failure).AsTask();
-        await Task.WhenAny(put, exit).ConfigureAwait(false);
-        return Volatile.Read(ref _exit) is null && State is not (SandboxState.Running or SandboxState.Stopping or SandboxState.Stopped)
-            ? new SandboxStateException(Id, State, SandboxState.Running)
-            : new SandboxLostException(Id, await exit.ConfigureAwait(false), failure);
+        while (Volatile.Read(ref _exit) is null)
+        {
+            Task change = Volatile.Read(ref _transition).Task;
+            SandboxState state = State;
+            SandboxRun? run = Volatile.Read(ref _run);
+            if (state is not (SandboxState.Running or SandboxState.Stopping or SandboxState.Stopped))
+            {
+                return new SandboxStateException(Id, state, SandboxState.Running, failure);
+            }
+
+            if (run is not null && run.Channel.Failure is null)
+            {
+                // It runs, on another machine than the one that the call was made to: it was put away and woken meanwhile.
+                return new SandboxStateException(Id, SandboxState.Hibernated, SandboxState.Running, failure);
+            }
+
+            try
+            {
+                await change.WaitAsync(Options.KillTimeout + Options.KillTimeout, Options.TimeProvider).ConfigureAwait(false);
+            }
+            catch (TimeoutException)
+            {
+                break;
+            }
+        }
+
+        return new SandboxLostException(Id, await GetExitAsync(failure).ConfigureAwait(false), failure);
     }
 
     /// <summary>Why the sandbox ended, once that is known; bounded, so that no caller waits for an end that does not come.</summary>
@@ -76,8 +97,6 @@ public sealed partial class Sandbox
         Volatile.Write(ref _state, (int)state);
         Interlocked.Exchange(ref _transition, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).TrySetResult();
     }
-
-    private TaskCompletionSource _transition = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     private async Task CloseAsync()
     {
@@ -130,6 +149,7 @@ public sealed partial class Sandbox
         Interlocked.CompareExchange(ref _exit, exit, null);
         await _gateway.DisposeAsync().ConfigureAwait(false);
         Enter(SandboxState.Stopped);
+        _lock?.Dispose();
         _host.Forget(this);
         _stopped.TrySetResult(exit);
         if (exit.Reason == SandboxExitReason.Destroyed)

@@ -78,7 +78,7 @@ public sealed partial class SandboxHost
             phase = "resuming the guest";
             ResumeResult resumed = await ResumeAsync(vm, start, plug, either.Token).ConfigureAwait(false);
             await plugged.ConfigureAwait(false);
-            return (new SandboxRun(vm, start.Golden, start.Disks, resumed), stream);
+            return (new SandboxRun(vm, start.Golden, start.Disks, resumed) { FromMemory = start.Memory is not null }, stream);
         }
         catch (Exception failure)
         {

@@ -5,6 +5,7 @@ using Microsoft.Extensions.Logging.Abstractions;
 using OpenSandbox.VirtioSerial;
 using OpenSandbox.Vmm.Golden;
 using OpenSandbox.Vmm.Qemu;
+using OpenSandbox.Vmm.State;
 
 namespace OpenSandbox.Vmm;
 
@@ -23,6 +24,7 @@ public sealed partial class SandboxHost : IAsyncDisposable
 {
     private readonly VmmContext _context;
     private readonly GoldenImage _golden;
+    private readonly GoldenLibrary _goldens;
     private readonly string _diskDirectory;
     private readonly ConcurrentDictionary<string, Sandbox> _sandboxes = new(StringComparer.Ordinal);
     private readonly CancellationTokenSource _closing = new();
@@ -37,6 +39,8 @@ public sealed partial class SandboxHost : IAsyncDisposable
     {
         _context = context;
         _golden = golden;
+        _goldens = new GoldenLibrary(context, golden);
+        Store = StateStore.Open(context.Options.StateDirectory);
         AcceleratorReason = acceleratorReason;
         Images = new SandboxImages(context.Options, context.Logger);
         _diskDirectory = Path.Combine(context.Options.StateDirectory, "disks");
@@ -260,6 +264,32 @@ public sealed partial class SandboxHost : IAsyncDisposable
         }
     }
 
+    /// <summary>Starts a machine of a sandbox that exists, and counts it.</summary>
+    /// <exception cref="SandboxCapacityException">There are too many.</exception>
+    internal async Task<T> CountingAsync<T>(Func<Task<T>> start)
+    {
+        lock (_gate)
+        {
+            ObjectDisposedException.ThrowIf(_disposed is not null, this);
+            CountMachine();
+        }
+
+        bool started = false;
+        try
+        {
+            T result = await start().ConfigureAwait(false);
+            started = true;
+            return result;
+        }
+        finally
+        {
+            if (!started)
+            {
+                Left();
+            }
+        }
+    }
+
     /// <summary>Counts a machine that is going to be started. The gate is held.</summary>
     /// <exception cref="SandboxCapacityException">There are too many.</exception>
     private void CountMachine()
@@ -326,7 +356,7 @@ public sealed partial class SandboxHost : IAsyncDisposable
         await _closing.CancelAsync().ConfigureAwait(false);
         await _noneCreating.Task.ConfigureAwait(false);
         await Task.WhenAll(_sandboxes.Values.Select(static sandbox => sandbox.DisposeAsync().AsTask())).ConfigureAwait(false);
-        _golden.Close();
+        await _goldens.CloseAsync().ConfigureAwait(false);
         _context.Dispose();
         _closing.Dispose();
     }

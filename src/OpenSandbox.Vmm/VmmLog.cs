@@ -67,4 +67,10 @@ internal static partial class VmmLog
 
     [LoggerMessage(4041, LogLevel.Information, "Sandbox {SandboxId} forked {Count} times; it stood still for {StoppedMilliseconds} ms")]
     internal static partial void SandboxForked(ILogger logger, string sandboxId, int count, long stoppedMilliseconds);
+
+    [LoggerMessage(4042, LogLevel.Information, "Sandbox {SandboxId} hibernated: {Pages} pages in {Bytes} bytes, {Milliseconds} ms")]
+    internal static partial void SandboxHibernated(ILogger logger, string sandboxId, long pages, long bytes, long milliseconds);
+
+    [LoggerMessage(4043, LogLevel.Information, "Sandbox {SandboxId} woken in {Milliseconds} ms, with its memory: {Memory}")]
+    internal static partial void SandboxWoken(ILogger logger, string sandboxId, bool memory, long milliseconds);
 }

@@ -32,6 +32,9 @@ internal sealed class SandboxRun
 
     internal SandboxDisks Disks { get; }
 
+    /// <summary>Whether it went on from saved memory, and not from the golden snapshot.</summary>
+    internal bool FromMemory { get; init; }
+
     /// <summary>What the agent said when it was ready.</summary>
     internal ResumeResult Resumed { get; }
 

@@ -89,6 +89,24 @@ internal static class FaultPoints
     /// <summary>The sweeper has read all manifests and is about to remove what none of them names.</summary>
     internal const string SweepMarked = "sweep.marked";
 
+    /// <summary>The guest of a sandbox that is being hibernated stands still.</summary>
+    internal const string HibernateQuiesced = "hibernate.quiesced";
+
+    /// <summary>Its machine is stopped.</summary>
+    internal const string HibernateStopped = "hibernate.stopped";
+
+    /// <summary>Its memory and devices are in files, which are not durable yet.</summary>
+    internal const string HibernateWritten = "hibernate.written";
+
+    /// <summary>The layers of its disks are frozen and have names.</summary>
+    internal const string HibernateLinked = "hibernate.linked";
+
+    /// <summary>The sandbox is hibernated; its machine is still there, stopped.</summary>
+    internal const string HibernateCommitted = "hibernate.committed";
+
+    /// <summary>Its machine is gone.</summary>
+    internal const string HibernateEnded = "hibernate.ended";
+
     /// <summary>All names, in the order of this file.</summary>
     internal static IReadOnlyList<string> All { get; } =
     [
@@ -120,5 +138,11 @@ internal static class FaultPoints
         LayerLinked,
         LayerRemove,
         SweepMarked,
+        HibernateQuiesced,
+        HibernateStopped,
+        HibernateWritten,
+        HibernateLinked,
+        HibernateCommitted,
+        HibernateEnded,
     ];
 }

@@ -20,6 +20,17 @@ internal sealed record LimitsRecord
     internal static LimitsRecord From(SandboxLimits limits) =>
         new() { MemoryMib = limits.MemoryMib, CpuPercent = limits.CpuPercent, PidsMax = limits.PidsMax };
 
+    /// <summary>The limits of a machine that has them again.</summary>
+    /// <param name="guestMemoryBytes">RAM that its kernel reports.</param>
+    internal SandboxLimits ToLimits(long guestMemoryBytes) => new()
+    {
+        MemoryMib = MemoryMib,
+        MemoryMaxBytes = Math.Min(SandboxResizer.ProcessBytes((long)MemoryMib << 20), SandboxResizer.ProcessBytes(guestMemoryBytes)),
+        CpuPercent = CpuPercent,
+        PidsMax = PidsMax,
+        GuestMemoryBytes = guestMemoryBytes,
+    };
+
     internal void Validate(string field)
     {
         ManifestRules.Range(MemoryMib, 1, 1 << 24, $"{field}.memoryMib");
