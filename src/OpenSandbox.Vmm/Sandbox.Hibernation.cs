@@ -103,7 +103,7 @@ public sealed partial class Sandbox
         {
             if (failure is not StateUncertainException)
             {
-                GoOn();
+                EnterFrom(SandboxState.Hibernating, SandboxState.Running);
             }
 
             throw await ExplainAsync(failure, "hibernating").ConfigureAwait(false);
@@ -117,15 +117,6 @@ public sealed partial class Sandbox
         SandboxHibernation result = Describe(saved.Id, saved.Memory, started);
         VmmLog.SandboxHibernated(_host.Logger, Id, result.MemoryPages, result.MemoryBytes, (long)result.Duration.TotalMilliseconds);
         return result;
-
-        void GoOn()
-        {
-            // Unless it has ended meanwhile, which is followed elsewhere.
-            if (Interlocked.CompareExchange(ref _state, (int)SandboxState.Running, (int)SandboxState.Hibernating) == (int)SandboxState.Hibernating)
-            {
-                Enter(SandboxState.Running);
-            }
-        }
     }
 
     private SandboxHibernation Describe(string snapshotId, SnapshotMemory? memory, long started) => new(
@@ -245,6 +236,7 @@ public sealed partial class Sandbox
             (SandboxRun run, SandboxLimits limits, IReadOnlyList<string> reasons) = await _host
                 .CountingAsync(() => _host.StartSavedAsync(Id, Spec, saved, renewIdentity: false, options, cancellationToken))
                 .ConfigureAwait(false);
+            Fault.Point(FaultPoints.WakeStarted);
             Begin(run, limits);
             var result = new SandboxWake(run.FromMemory, reasons, Options.TimeProvider.GetElapsedTime(started));
             VmmLog.SandboxWoken(_host.Logger, Id, run.FromMemory, (long)result.Duration.TotalMilliseconds);
@@ -252,11 +244,7 @@ public sealed partial class Sandbox
         }
         catch (Exception failure)
         {
-            if (Interlocked.CompareExchange(ref _state, (int)SandboxState.Hibernated, (int)SandboxState.Waking) == (int)SandboxState.Waking)
-            {
-                Enter(SandboxState.Hibernated);
-            }
-
+            EnterFrom(SandboxState.Waking, SandboxState.Hibernated);
             throw await ExplainAsync(failure, "waking").ConfigureAwait(false);
         }
     }

@@ -54,6 +54,11 @@ public sealed partial class Sandbox : IAsyncDisposable
     /// <summary>Where it is in its life, now.</summary>
     public SandboxState State => (SandboxState)Volatile.Read(ref _state);
 
+    /// <summary>
+    /// Whether the machine that it has now went on from saved memory (a wake, a fork), and not from the golden snapshot; no while it has none.
+    /// </summary>
+    public bool StartedFromMemory => Volatile.Read(ref _run)?.FromMemory ?? false;
+
     /// <summary>When it was ready.</summary>
     public DateTimeOffset CreatedAt { get; }
 

@@ -1,5 +1,5 @@
+using System.Runtime.ExceptionServices;
 using OpenSandbox.Vmm.Lifecycle;
-using OpenSandbox.Vmm.Snapshots;
 
 namespace OpenSandbox.Vmm;
 
@@ -7,11 +7,27 @@ namespace OpenSandbox.Vmm;
 public sealed partial class SandboxHost
 {
     /// <summary>Starts sandboxes that go on from one cut, side by side. All of them, or none.</summary>
-    internal async Task<IReadOnlyList<Sandbox>> StartForksAsync(
-        int count, SandboxSpec spec, SandboxCut cut, CancellationToken cancellationToken)
+    internal Task<IReadOnlyList<Sandbox>> StartForksAsync(int count, SandboxSpec spec, SandboxCut cut, CancellationToken cancellationToken) =>
+        AllOrNoneAsync(
+            count,
+            async (id, token) =>
+            {
+                EnsureMemory(cut.Limits.MemoryMib);
+                var start = new MachineStart(id, spec, cut.Golden, cut.Disks.Extend(NewLayer)) { Memory = cut.Memory, RenewIdentity = true };
+                (SandboxRun run, _) = await StartMachineAsync(start, token).ConfigureAwait(false);
+                return (run, cut.Limits with { GuestMemoryBytes = run.Resumed.MemoryBytes }, []);
+            },
+            spec,
+            cancellationToken);
+
+    private async Task<IReadOnlyList<Sandbox>> AllOrNoneAsync(
+        int count,
+        Func<string, CancellationToken, Task<(SandboxRun Run, SandboxLimits Limits, IReadOnlyList<string> Reasons)>> start,
+        SandboxSpec spec,
+        CancellationToken cancellationToken)
     {
         using var failed = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-        Task<Sandbox>[] starting = [.. Enumerable.Range(0, count).Select(_ => StartForkAsync(spec, cut, failed))];
+        Task<Sandbox>[] starting = [.. Enumerable.Range(0, count).Select(_ => StartForkAsync(start, spec, failed))];
         Task<Sandbox[]> all = Task.WhenAll(starting);
         await ((Task)all).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         if (all.IsCompletedSuccessfully)
@@ -19,38 +35,35 @@ public sealed partial class SandboxHost
             return await all.ConfigureAwait(false);
         }
 
-        foreach (Task<Sandbox> start in starting)
+        foreach (Task<Sandbox> one in starting)
         {
-            if (start.IsCompletedSuccessfully)
+            if (one.IsCompletedSuccessfully)
             {
-                await (await start.ConfigureAwait(false)).DisposeAsync().ConfigureAwait(false);
+                await (await one.ConfigureAwait(false)).DisposeAsync().ConfigureAwait(false);
             }
         }
 
-        // The one that failed first, not those that were cancelled because of it.
+        // The one that failed by itself, not those that were cancelled because of it.
         cancellationToken.ThrowIfCancellationRequested();
-        System.Runtime.ExceptionServices.ExceptionDispatchInfo.Throw(
-            starting.Select(static start => start.Exception?.InnerException).OfType<Exception>().FirstOrDefault()
+        ExceptionDispatchInfo.Throw(
+            starting.Select(static one => one.Exception?.InnerException).OfType<Exception>().FirstOrDefault()
                 ?? new OperationCanceledException("forking was cancelled"));
         return [];
     }
 
-    private async Task<Sandbox> StartForkAsync(SandboxSpec spec, SandboxCut cut, CancellationTokenSource failed)
+    private async Task<Sandbox> StartForkAsync(
+        Func<string, CancellationToken, Task<(SandboxRun Run, SandboxLimits Limits, IReadOnlyList<string> Reasons)>> start,
+        SandboxSpec spec,
+        CancellationTokenSource failed)
     {
         await Task.Yield();
-        EnsureMemory(cut.Limits.MemoryMib);
-        string id = Reserve();
+        string? id = null;
         bool made = false;
         try
         {
-            var start = new MachineStart(id, spec, cut.Golden, cut.Disks.Extend(NewLayer))
-            {
-                Memory = cut.Memory,
-                Limits = cut.Limits,
-                RenewIdentity = true,
-            };
-            (SandboxRun run, _) = await StartMachineAsync(start, failed.Token).ConfigureAwait(false);
-            Sandbox sandbox = Adopt(id, spec, run, cut.Limits);
+            id = Reserve();
+            (SandboxRun run, SandboxLimits limits, _) = await start(id, failed.Token).ConfigureAwait(false);
+            Sandbox sandbox = await AdoptOrEndAsync(id, spec, run, limits).ConfigureAwait(false);
             made = true;
             return sandbox;
         }
@@ -65,7 +78,25 @@ public sealed partial class SandboxHost
                 await failed.CancelAsync().ConfigureAwait(false);
             }
 
-            Release(made ? null : id);
+            if (id is not null)
+            {
+                Release(made ? null : id);
+            }
+        }
+    }
+
+    /// <summary>Makes a started machine a sandbox, unless the host is being disposed: then the machine is ended.</summary>
+    private async Task<Sandbox> AdoptOrEndAsync(string id, SandboxSpec spec, SandboxRun run, SandboxLimits? limits)
+    {
+        try
+        {
+            return Adopt(id, spec, run, limits);
+        }
+        catch
+        {
+            await run.Machine.DisposeAsync().ConfigureAwait(false);
+            run.Disks.Dispose();
+            throw;
         }
     }
 }

@@ -73,4 +73,13 @@ internal static partial class VmmLog
 
     [LoggerMessage(4043, LogLevel.Information, "Sandbox {SandboxId} woken in {Milliseconds} ms, with its memory: {Memory}")]
     internal static partial void SandboxWoken(ILogger logger, string sandboxId, bool memory, long milliseconds);
+
+    [LoggerMessage(4044, LogLevel.Information, "Sandbox {SandboxId}: checkpoint {CheckpointId} made; it stood still for {StoppedMilliseconds} ms")]
+    internal static partial void CheckpointMade(ILogger logger, string sandboxId, string checkpointId, long stoppedMilliseconds);
+
+    [LoggerMessage(4045, LogLevel.Information, "Sandbox {SandboxId} went back to checkpoint {CheckpointId} in {Milliseconds} ms, with its memory: {Memory}")]
+    internal static partial void SandboxRestored(ILogger logger, string sandboxId, string checkpointId, bool memory, long milliseconds);
+
+    [LoggerMessage(4046, LogLevel.Warning, "{Path} is damaged and left alone: {Problem}")]
+    internal static partial void DamagedState(ILogger logger, string path, string problem);
 }

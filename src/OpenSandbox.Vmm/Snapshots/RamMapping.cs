@@ -173,6 +173,61 @@ internal sealed unsafe class RamMapping
         }
     }
 
+    /// <summary>Asks the kernel to move the private pages to swap.</summary>
+    /// <returns>By how many bytes those that are in memory became less.</returns>
+    internal long PageOut()
+    {
+        List<PageRun> runs = FindPrivatePages();
+        long before = CountPresent();
+        using SafeFileHandle pidfd = Libc.PidfdOpen(Pid);
+        if (pidfd.IsInvalid)
+        {
+            throw Errno.LastError($"pidfd_open {Pid}");
+        }
+
+        Span<IoVec> remote = stackalloc IoVec[Libc.MaxIoVecs];
+        fixed (IoVec* remotes = remote)
+        {
+            for (int first = 0; first < runs.Count; first += remote.Length)
+            {
+                int count = Math.Min(remote.Length, runs.Count - first);
+                _ = Describe(CollectionsMarshal.AsSpan(runs).Slice(first, count), remote);
+
+                // Advice: what comes of it is counted afterwards.
+                _ = Libc.ProcessMAdvise(pidfd, remotes, (nuint)count, Libc.MADV_PAGEOUT);
+            }
+        }
+
+        return Math.Max(0, before - CountPresent());
+    }
+
+    private long CountPresent()
+    {
+        const ulong present = 1UL << 63;
+        long bytes = 0;
+        var entries = new ulong[8_192];
+        using SafeFileHandle pagemap = File.OpenHandle($"/proc/{Pid}/pagemap");
+        long pages = Bytes / PageSize;
+        for (long at = 0; at < pages;)
+        {
+            Span<byte> room = MemoryMarshal.AsBytes(entries.AsSpan(0, (int)Math.Min(entries.Length, pages - at)));
+            int read = RandomAccess.Read(pagemap, room, ((long)(_address / PageSize) + at) * sizeof(ulong)) / sizeof(ulong);
+            if (read == 0)
+            {
+                throw new IOException($"/proc/{Pid}/pagemap ends early");
+            }
+
+            foreach (ulong entry in entries.AsSpan(0, read))
+            {
+                bytes += (entry & present) != 0 && (entry & FilePage) == 0 ? PageSize : 0;
+            }
+
+            at += read;
+        }
+
+        return bytes;
+    }
+
     private long Describe(ReadOnlySpan<PageRun> runs, Span<IoVec> remote)
     {
         long length = 0;

@@ -107,6 +107,27 @@ internal static class FaultPoints
     /// <summary>Its machine is gone.</summary>
     internal const string HibernateEnded = "hibernate.ended";
 
+    /// <summary>A checkpoint has been cut; its sandbox runs on, and nothing of it is on disk.</summary>
+    internal const string CheckpointCut = "checkpoint.cut";
+
+    /// <summary>Its memory and devices are in files, which are not durable yet.</summary>
+    internal const string CheckpointWritten = "checkpoint.written";
+
+    /// <summary>The layers of its disks have names.</summary>
+    internal const string CheckpointLinked = "checkpoint.linked";
+
+    /// <summary>The checkpoint is there.</summary>
+    internal const string CheckpointPublished = "checkpoint.published";
+
+    /// <summary>The machine of a checkpoint is up; the sandbox's old one still runs.</summary>
+    internal const string RestoreStarted = "restore.started";
+
+    /// <summary>The machine of a sandbox that is being woken is up; on disk the sandbox is still hibernated.</summary>
+    internal const string WakeStarted = "wake.started";
+
+    /// <summary>The machine of a sandbox that is being deleted is gone; what is on disk of it is still there.</summary>
+    internal const string DeleteEnded = "delete.ended";
+
     /// <summary>All names, in the order of this file.</summary>
     internal static IReadOnlyList<string> All { get; } =
     [
@@ -144,5 +165,12 @@ internal static class FaultPoints
         HibernateLinked,
         HibernateCommitted,
         HibernateEnded,
+        CheckpointCut,
+        CheckpointWritten,
+        CheckpointLinked,
+        CheckpointPublished,
+        RestoreStarted,
+        WakeStarted,
+        DeleteEnded,
     ];
 }
