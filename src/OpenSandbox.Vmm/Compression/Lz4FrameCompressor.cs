@@ -9,8 +9,6 @@ internal sealed class Lz4FrameCompressor : IDisposable
     /// <summary>Most content that one call of <see cref="Compress"/> takes, bytes.</summary>
     internal const int MaxInput = 1 << 20;
 
-    private static readonly int s_maxOutput = Bound();
-
     private readonly Lz4CompressionContext _context;
 
     /// <exception cref="HostPrerequisiteException">liblz4 is not installed.</exception>
@@ -27,7 +25,8 @@ internal sealed class Lz4FrameCompressor : IDisposable
         get
         {
             Lz4Frame.EnsureAvailable();
-            return s_maxOutput;
+            Lz4Preferences preferences = Lz4Frame.Preferences;
+            return Math.Max(Lz4Frame.MaxHeaderLength, Check(Lz4.CompressBound(MaxInput, in preferences)));
         }
     }
 
@@ -67,12 +66,6 @@ internal sealed class Lz4FrameCompressor : IDisposable
         Check(Lz4.CompressEnd(_context, ref MemoryMarshal.GetReference(destination), (nuint)destination.Length, options: 0));
 
     public void Dispose() => _context.Dispose();
-
-    private static int Bound()
-    {
-        Lz4Preferences preferences = Lz4Frame.Preferences;
-        return Math.Max(Lz4Frame.MaxHeaderLength, Check(Lz4.CompressBound(MaxInput, in preferences)));
-    }
 
     private static int Check(nuint result) => Lz4.IsError(result) == 0
         ? checked((int)result)
