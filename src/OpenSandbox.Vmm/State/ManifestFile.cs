@@ -69,8 +69,8 @@ internal static class ManifestFile
             if (format != T.CurrentFormat)
             {
                 throw new InvalidDataException(
-                    $"it has format {format}, and this version reads format {T.CurrentFormat} only: it was written by a "
-                        + $"{(format > T.CurrentFormat ? "newer" : "older")} version");
+                    $"it has format {format}, and this version reads format {T.CurrentFormat} only: it was written by "
+                        + $"{(format > T.CurrentFormat ? "a newer" : "an older")} version");
             }
 
             T manifest = JsonSerializer.Deserialize(record, T.JsonType) ?? throw new InvalidDataException("it is null");
