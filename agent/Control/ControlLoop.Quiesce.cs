@@ -58,7 +58,7 @@ internal sealed partial class ControlLoop
                     $"watchdogMilliseconds: {QuiesceRequest.MinWatchdogMilliseconds} to {QuiesceRequest.MaxWatchdogMilliseconds}; zeroFreeMemory: not with snapshot");
             }
 
-            if (_state.DecisionFor(_session.Epoch) != ResumeDecision.Resumed)
+            if (Volatile.Read(ref _resumed) != _session.Epoch)
             {
                 throw GuestException.Coded(AgentErrorCodes.NotResumed, "the sandbox has not been resumed");
             }

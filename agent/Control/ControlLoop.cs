@@ -29,6 +29,7 @@ internal sealed partial class ControlLoop
     private readonly string _kernel;
     private readonly AgentWorker _resumeThread;
     private Preamble _session;
+    private ulong _resumed; // epoch of the session that has been resumed last
 
     /// <summary>Prepares the loop.</summary>
     /// <param name="port">The port, blocking.</param>
@@ -281,6 +282,7 @@ internal sealed partial class ControlLoop
         if (done)
         {
             _standStill.EndWithResume(epoch);
+            Volatile.Write(ref _resumed, epoch); // what follows the result may rely on it
         }
 
         target.Flush();
