@@ -96,7 +96,7 @@ public sealed partial class Sandbox
         }
     }
 
-    private async Task<long> PageOutAsync(SandboxRun run)
+    private static async Task<long> PageOutAsync(SandboxRun run)
     {
         int pid = await run.Machine.GetQemuPidAsync(CancellationToken.None).ConfigureAwait(false);
         return await Task.Run(() => RamMapping.Find(pid, (long)run.Golden.Shape.BaseMemoryMib << 20).PageOut()).ConfigureAwait(false);

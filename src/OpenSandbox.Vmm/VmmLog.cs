@@ -82,4 +82,7 @@ internal static partial class VmmLog
 
     [LoggerMessage(4046, LogLevel.Warning, "{Path} is damaged and left alone: {Problem}")]
     internal static partial void DamagedState(ILogger logger, string path, string problem);
+
+    [LoggerMessage(4047, LogLevel.Debug, "{Path} is not swept: {Reason}")]
+    internal static partial void SweepKept(ILogger logger, string path, string reason);
 }

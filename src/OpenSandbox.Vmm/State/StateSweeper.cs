@@ -260,6 +260,10 @@ internal sealed class StateSweeper
                 {
                     Keep(SweepKind.Layer, path, $"no manifest names it, but {marks.Damaged.Count} cannot be read, {marks.Damaged[0].Path} for instance");
                 }
+                else if (IsInUse(path))
+                {
+                    Keep(SweepKind.Layer, path, "no manifest names it, but a running sandbox writes to it or builds on it");
+                }
                 else
                 {
                     Fault.Point(FaultPoints.LayerRemove);
@@ -267,6 +271,13 @@ internal sealed class StateSweeper
                 }
             }
         }
+    }
+
+    /// <summary>Whether a host has the layer open: it holds a shared lock on it as long (<see cref="Disks.DiskLayer"/>).</summary>
+    private static bool IsInUse(string path)
+    {
+        using Microsoft.Win32.SafeHandles.SafeFileHandle file = Libc.Open(path, Libc.O_RDONLY | Libc.O_CLOEXEC | Libc.O_NOFOLLOW, 0);
+        return !file.IsInvalid && Libc.FLock(file, Libc.LOCK_EX | Libc.LOCK_NB) != 0;
     }
 
     private void SweepGolden(StateMarks marks, IReadOnlySet<string> current)
