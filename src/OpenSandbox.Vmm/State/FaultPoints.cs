@@ -89,8 +89,11 @@ internal static class FaultPoints
     /// <summary>The sweeper has read all manifests and is about to remove what none of them names.</summary>
     internal const string SweepMarked = "sweep.marked";
 
-    /// <summary>All names, in the order of this file.</summary>
-    internal static IReadOnlyList<string> All { get; } =
+    /// <summary>All names.</summary>
+    internal static IReadOnlyList<string> All => State;
+
+    /// <summary>Those that changes of a state directory come to.</summary>
+    internal static IReadOnlyList<string> State { get; } =
     [
         ReplaceWritten,
         ReplaceSynced,
