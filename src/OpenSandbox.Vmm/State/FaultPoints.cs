@@ -151,6 +151,12 @@ internal static class FaultPoints
 
     /// <summary>All names, in the order of this file.</summary>
     internal static IReadOnlyList<string> All { get; } =
+
+    /// <summary>All names.</summary>
+    internal static IReadOnlyList<string> All => State;
+
+    /// <summary>Those that changes of a state directory come to.</summary>
+    internal static IReadOnlyList<string> State { get; } =
     [
         ReplaceWritten,
         ReplaceSynced,
