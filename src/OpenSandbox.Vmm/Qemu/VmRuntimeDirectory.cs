@@ -103,7 +103,16 @@ internal sealed class VmRuntimeDirectory : IDisposable
     {
         string path = Path.Combine(Location, RecordFile);
         string temporary = path + ".tmp";
-        File.WriteAllBytes(temporary, JsonSerializer.SerializeToUtf8Bytes(record, VmmJsonContext.Default.VmRecord));
+        using (var file = new FileStream(temporary, new FileStreamOptions
+        {
+            Mode = FileMode.Create,
+            Access = FileAccess.Write,
+            UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite,
+        }))
+        {
+            JsonSerializer.Serialize(file, record, VmmJsonContext.Default.VmRecord);
+        }
+
         File.Move(temporary, path, overwrite: true);
     }
 
