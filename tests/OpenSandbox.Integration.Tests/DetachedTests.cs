@@ -56,6 +56,7 @@ public sealed class DetachedTests(HostFixture fixture)
         string[] lines = (await DetachedGuest.ReadAsync(again, Deadline())).Split('\n', StringSplitOptions.RemoveEmptyEntries);
         Assert.Equal(7, (await again.GetResultAsync(ProtocolJsonContext.Default.ExecResultMessage, Deadline())).ExitCode);
         Assert.Equal([.. Enumerable.Range(1, lines.Length - 1).Select(static i => $"line {i}"), $"end {lines.Length - 1}"], lines);
+        Assert.Equal("", first.Vm.StandardErrorTail);
         Assert.Equal("running", (await (await second.Vm.GetQmpAsync()).QueryStatusAsync(Deadline())).Status);
     }
 
@@ -73,7 +74,7 @@ public sealed class DetachedTests(HostFixture fixture)
         // A child that has been let go of is reaped when its end has been seen, which is not waited for.
         await ExecTests.UntilAsync(() => Task.FromResult(Leaks.Now(host) with { Descriptors = 0 } == before with { Descriptors = 0 }));
         Assert.InRange(Leaks.Now(host).Descriptors, 0, before.Descriptors + 4);
-        Assert.Empty(Directory.EnumerateFileSystemEntries(Path.Combine(host.Options.RuntimeDirectory, "vm")));
+        Assert.Empty(VmRuntimeDirectory.List(host.Options.RuntimeDirectory));
 
         async Task RoundAsync()
         {

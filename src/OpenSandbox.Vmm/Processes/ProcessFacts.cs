@@ -12,7 +12,7 @@ internal readonly record struct ProcessFacts(int ParentPid, long StartTicks, boo
     private const int MaxCommandLine = 65_536;
 
     /// <summary>Reads them.</summary>
-    /// <returns>Null if there is no such process.</returns>
+    /// <returns>Null if there is no such process, or if <c>/proc</c> hides it from this user (<c>hidepid</c>).</returns>
     /// <exception cref="InvalidDataException">The kernel's file does not look as documented.</exception>
     internal static ProcessFacts? Read(int pid)
     {
@@ -21,9 +21,9 @@ internal readonly record struct ProcessFacts(int ParentPid, long StartTicks, boo
         {
             text = File.ReadAllText(PathOf(pid, "stat"));
         }
-        catch (IOException)
+        catch (Exception gone) when (gone is IOException or UnauthorizedAccessException)
         {
-            return null; // it does not exist, or has ceased to between open and read (ESRCH)
+            return null; // it does not exist, has ceased to between open and read (ESRCH), or is hidden
         }
 
         // The name in parentheses may hold anything, parentheses included: what follows begins after the last one.
@@ -51,7 +51,7 @@ internal readonly record struct ProcessFacts(int ParentPid, long StartTicks, boo
             using FileStream file = File.OpenRead(PathOf(pid, "cmdline"));
             length = file.ReadAtLeast(buffer, buffer.Length, throwOnEndOfStream: false);
         }
-        catch (IOException)
+        catch (Exception gone) when (gone is IOException or UnauthorizedAccessException)
         {
             return false;
         }

@@ -25,8 +25,8 @@ internal sealed class DetachedGuest : IAsyncDisposable
 
     internal VirtualMachine Vm { get; }
 
-    /// <summary>Where the VMs of a host's runtime directory are.</summary>
-    internal static string DirectoryOf(SandboxHost host, string id) => Path.Combine(host.Options.RuntimeDirectory, "vm", id);
+    /// <summary>The VM's own directory.</summary>
+    internal static string DirectoryOf(SandboxHost host, string id) => VmRuntimeDirectory.PathOf(host.Options.RuntimeDirectory, id);
 
     /// <summary>Starts the VM alone: the guest may not run yet, and nothing has been recorded.</summary>
     internal static async Task<DetachedGuest> LaunchAsync(SandboxHost host, SandboxSpec spec, string id, VmDetachment detachment)
