@@ -116,6 +116,24 @@ public sealed class DetachedVmTests
         }
     }
 
+    [SkippableFact]
+    public async Task Facts_FirstThreadEndedAlone_HasNotEnded()
+    {
+        Skip.IfNot(File.Exists("/usr/bin/python3"), "python3 is not installed");
+        const string script = "import ctypes, threading; threading.Thread(target=threading.Event().wait).start(); ctypes.CDLL(None).pthread_exit(None)";
+        using Process other = Process.Start("/usr/bin/python3", ["-c", script]);
+        try
+        {
+            await UntilAsync(() => File.ReadAllText($"/proc/{other.Id}/stat").Contains(") Z ", StringComparison.Ordinal));
+
+            Assert.False(ProcessFacts.Read(other.Id)!.Value.HasEnded);
+        }
+        finally
+        {
+            other.Kill();
+        }
+    }
+
     [Fact]
     public void Verify_Decoys_AreToldApartAndLeftAlone()
     {

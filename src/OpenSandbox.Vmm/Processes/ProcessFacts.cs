@@ -6,7 +6,9 @@ namespace OpenSandbox.Vmm.Processes;
 /// <summary>What <c>/proc/PID</c> says of a process that is not a child of this one (proc(5)).</summary>
 /// <param name="ParentPid">Its parent; 0 if that is in no namespace that is seen from here.</param>
 /// <param name="StartTicks">When it started, clock ticks since the boot.</param>
-/// <param name="HasEnded">It is a zombie: it runs no more and only waits for its parent.</param>
+/// <param name="HasEnded">
+/// It is a zombie: it runs no more and only waits for its parent. One whose first thread alone has ended looks the same at first sight.
+/// </param>
 internal readonly record struct ProcessFacts(int ParentPid, long StartTicks, bool HasEnded)
 {
     private const int MaxCommandLine = 65_536;
@@ -30,15 +32,17 @@ internal readonly record struct ProcessFacts(int ParentPid, long StartTicks, boo
         string[] fields = text[(text.LastIndexOf(')') + 1)..].Split(' ', StringSplitOptions.RemoveEmptyEntries);
         const int state = 0;
         const int parent = 1;
+        const int threads = 17;
         const int start = 19; // field 22 of the whole line
         if (fields.Length <= start
             || !int.TryParse(fields[parent], NumberStyles.None, CultureInfo.InvariantCulture, out int parentPid)
+            || !int.TryParse(fields[threads], NumberStyles.None, CultureInfo.InvariantCulture, out int threadCount)
             || !long.TryParse(fields[start], NumberStyles.None, CultureInfo.InvariantCulture, out long ticks))
         {
             throw new InvalidDataException($"{PathOf(pid, "stat")} is not as proc(5) has it");
         }
 
-        return new ProcessFacts(parentPid, ticks, fields[state] is "Z" or "X");
+        return new ProcessFacts(parentPid, ticks, fields[state] is "Z" or "X" && threadCount <= 1);
     }
 
     /// <summary>Whether one of the process's arguments is exactly this text. A process that does not exist has none.</summary>
