@@ -48,7 +48,11 @@ internal static class AgentProgram
         WarmUp.Run(cgroups, resumeThread, mountThread);
         var bulk = new BulkLoop(bulkPort, state, new CommandTable(cgroups));
         var network = new NetworkLoop(networkPort, state);
-        var control = new ControlLoop(controlPort, state, bulk, network, new Resumer(cgroups, mountThread), resumeThread);
+        var disks = new DiskFreezer();
+        var standStill = new StandStill(cgroups, disks, [bulk.Parking, network.Parking]);
+        standStill.StartWatchdog();
+        var control = new ControlLoop(
+            controlPort, state, bulk, network, new Resumer(cgroups, mountThread, disks, standStill), standStill, resumeThread);
         bulk.Files.StartFirstWorker();
         MetadataService.Start(state, cgroups, network.Traffic)?.Attach(network);
         KernelConsole.WriteLine("opensandbox-agent: ready");

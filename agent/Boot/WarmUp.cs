@@ -88,7 +88,9 @@ internal sealed class WarmUp
         var state = new GuestState();
         (int bulkHost, int bulkPort) = Pair();
         var bulk = new BulkLoop(bulkPort, state, new CommandTable(_cgroups));
-        var loop = new ControlLoop(port, state, bulk, null, new Resumer(_cgroups, mountThread), resumeThread);
+        var disks = new DiskFreezer();
+        var standStill = new StandStill(_cgroups, disks, [bulk.Parking]);
+        var loop = new ControlLoop(port, state, bulk, null, new Resumer(_cgroups, mountThread, disks, standStill), standStill, resumeThread);
         byte[] seed = new byte[64];
         _ = Libc.GetRandom(seed, (nuint)seed.Length, 0);
         var resume = new ResumeRequest

@@ -44,6 +44,8 @@ internal sealed partial class BulkLoop
         _mailbox = new LoopMailbox();
         Events.Add(_mailbox.Fd, Linux.EPOLLIN, EventKind.Mailbox);
         Events.Add(port, Linux.EPOLLIN | Linux.EPOLLOUT | Linux.EPOLLHUP | Linux.EPOLLET, EventKind.Port);
+        Parking = new ParkingPlace(port, _writer, _source, Out);
+        Events.Add(Parking.Fd, Linux.EPOLLIN, EventKind.Parking);
         Files = new FileOperations(this, _writer);
         commands.Attach(this);
     }
@@ -59,6 +61,12 @@ internal sealed partial class BulkLoop
 
     /// <summary>File operations.</summary>
     internal FileOperations Files { get; }
+
+    /// <summary>Where the loop stands still for snapshots.</summary>
+    internal ParkingPlace Parking { get; }
+
+    /// <summary>Whether the streams that are being dropped were those of a guest that stood still: its managed processes go on without.</summary>
+    internal bool KeepsProcesses { get; private set; }
 
     /// <summary>Tag of the session; 0: none.</summary>
     internal uint SessionTag => _source.HasSession ? (uint)_epoch : 0;
@@ -95,6 +103,7 @@ internal sealed partial class BulkLoop
     {
         Files.Close();
         Commands.Close();
+        Parking.Close();
         _mailbox.Close();
         Events.Close();
         _ = Libc.Close(_port);
@@ -147,6 +156,11 @@ internal sealed partial class BulkLoop
 
     private void Turn()
     {
+        if (Parking.IsWanted)
+        {
+            StandStill();
+        }
+
         int timeout = _portReady && MayRead ? 0 : Commands.MillisecondsToNextDeadline();
         if (!Out.IsEmpty)
         {
@@ -204,6 +218,9 @@ internal sealed partial class BulkLoop
                 break;
             case EventKind.Mailbox:
                 _mailbox.RunAll();
+                break;
+            case EventKind.Parking:
+                Parking.Drain();
                 break;
             case EventKind.Watch:
                 if (_streams.TryGetValue(key, out BulkStream? watch))
@@ -278,9 +295,31 @@ internal sealed partial class BulkLoop
         _writer.Write(preamble.SessionTag, answer);
     }
 
-    private void LoseSession()
+    /// <summary>Stands still for a snapshot. If a new session has begun meanwhile, the old one's streams end now that there are disks again.</summary>
+    private void StandStill()
     {
-        _source.Reset();
+        _mustFlush = false;
+        if (Parking.Stay() is not { } epoch)
+        {
+            return;
+        }
+
+        _epoch = epoch;
+        _portReady = true; // what came meanwhile was not this epoll's to report
+        KeepsProcesses = true;
+        try
+        {
+            DropStreams();
+        }
+        finally
+        {
+            KeepsProcesses = false;
+        }
+    }
+
+    private void LoseSession(ulong? expected = null)
+    {
+        _source.Reset(expected);
         _writer.BeginSession(0);
         Out.BeginSession(0);
         _mustFlush = false;
@@ -299,12 +338,13 @@ internal sealed partial class BulkLoop
         }
     }
 
-    /// <summary>The control port has begun a session: one with another epoch is over on this port, too.</summary>
-    internal void OnControlSession(ulong epoch)
+    /// <summary>The control port has begun a session: any other one is over on this port, too.</summary>
+    internal void OnControlSession()
     {
-        if (_source.HasSession && _epoch != epoch)
+        ulong epoch = _state.Epoch;
+        if (!_source.HasSession || _epoch != epoch)
         {
-            LoseSession();
+            LoseSession(epoch);
             TakeFrames();
         }
     }

@@ -39,6 +39,9 @@ internal enum EventKind : byte
     /// <summary>A fork may have been refused.</summary>
     ProcessLimit,
 
+    /// <summary>The loop should stand still, or should have.</summary>
+    Parking,
+
     /// <summary>The network loop: a program of the guest connects.</summary>
     Listener = 64,
 

@@ -10,7 +10,7 @@ namespace OpenSandbox.Agent;
 /// The control port's thread: ping, resume, quiesce. Reads block, which answers a ping with two system calls; only while no host is
 /// connected (reads return 0 at once) does it wait by epoll, edge-triggered, for one to come.
 /// </summary>
-internal sealed class ControlLoop
+internal sealed partial class ControlLoop
 {
     private const string Version = "0.1.0";
 
@@ -21,6 +21,7 @@ internal sealed class ControlLoop
     private readonly BulkLoop _bulk;
     private readonly NetworkLoop? _network;
     private readonly Resumer _resumer;
+    private readonly StandStill _standStill;
     private readonly FrameSource _source = new();
     private readonly RequestAssembler _requests = new();
     private readonly PortWriter _writer;
@@ -28,6 +29,7 @@ internal sealed class ControlLoop
     private readonly string _kernel;
     private readonly AgentWorker _resumeThread;
     private Preamble _session;
+    private ulong _resumed; // epoch of the session that has been resumed last
 
     /// <summary>Prepares the loop.</summary>
     /// <param name="port">The port, blocking.</param>
@@ -35,14 +37,17 @@ internal sealed class ControlLoop
     /// <param name="bulk">The bulk port's loop.</param>
     /// <param name="network">The network port's loop; none while warming up.</param>
     /// <param name="resumer">Does what a resume asks for.</param>
+    /// <param name="standStill">Brings the guest to a stand for snapshots.</param>
     /// <param name="resumeThread">Where it does so, when that takes time.</param>
-    internal ControlLoop(int port, GuestState state, BulkLoop bulk, NetworkLoop? network, Resumer resumer, AgentWorker resumeThread)
+    internal ControlLoop(
+        int port, GuestState state, BulkLoop bulk, NetworkLoop? network, Resumer resumer, StandStill standStill, AgentWorker resumeThread)
     {
         _port = port;
         _state = state;
         _bulk = bulk;
         _network = network;
         _resumer = resumer;
+        _standStill = standStill;
         _resumeThread = resumeThread;
         _writer = new PortWriter(port);
         _out = new FrameBuffer(_writer);
@@ -120,6 +125,7 @@ internal sealed class ControlLoop
         _session = preamble;
         _requests.Clear();
         _state.BeginSession(preamble.Epoch);
+        bool quiesced = _standStill.BeginSession(preamble.Epoch); // which tells the loops, where they stand still
         _writer.BeginSession(preamble.SessionTag);
         _out.BeginSession(preamble.SessionTag);
         Span<byte> answer = _out.Reserve(ProtocolConstants.PreambleSize);
@@ -130,12 +136,12 @@ internal sealed class ControlLoop
             AgentVersion = Version,
             KernelRelease = _kernel,
             Resumed = _state.EverResumed,
+            Quiesced = quiesced,
         };
         _out.AddJson(FrameType.Hello, 0, hello, ProtocolJsonContext.Default.AgentHello);
         _out.Flush();
-        ulong epoch = preamble.Epoch;
-        _bulk.Post(() => _bulk.OnControlSession(epoch));
-        _network?.Post(() => _network.OnControlSession(epoch));
+        _bulk.Post(_bulk.OnControlSession);
+        _network?.Post(_network.OnControlSession);
     }
 
     private void LoseSession()
@@ -161,6 +167,9 @@ internal sealed class ControlLoop
                 break;
             case FrameType.Quiesce:
                 OnQuiesce(payload);
+                break;
+            case FrameType.Thaw:
+                OnThaw(payload);
                 break;
             case FrameType.Data or FrameType.Credit or FrameType.End or FrameType.Cancel or FrameType.Signal:
                 break; // of a stream that has just ended: nothing on this port can be stopped half-way
@@ -235,6 +244,7 @@ internal sealed class ControlLoop
     private void Resume(FrameBuffer target, uint streamId, ResumeRequest request, ulong epoch, long arrived)
     {
         bool done = false;
+        bool isFirst = !_state.EverResumed;
         try
         {
             ResumeResult result = _resumer.Run(request, arrived);
@@ -255,44 +265,27 @@ internal sealed class ControlLoop
             if (environment is not null)
             {
                 _bulk.Commands.Environment = environment;
-                _bulk.Files.Mounts.Open();
+                if (isFirst)
+                {
+                    _bulk.Files.Mounts.Open();
+                }
+                else if (request.Limits is { } limits)
+                {
+                    _bulk.Commands.Cgroups.Note(limits);
+                }
             }
 
             _state.Decide(epoch, done);
             _bulk.OnResumeDecided();
             _network?.Post(_network.OnResumeDecided);
         });
+        if (done)
+        {
+            _standStill.EndWithResume(epoch);
+            Volatile.Write(ref _resumed, epoch); // what follows the result may rely on it
+        }
+
         target.Flush();
-    }
-
-    private void OnQuiesce(ReadOnlySpan<byte> payload)
-    {
-        QuiesceRequest? request = null;
-        string? reason = null;
-        try
-        {
-            request = JsonSerializer.Deserialize(payload, ProtocolJsonContext.Default.QuiesceRequest);
-        }
-        catch (JsonException exception)
-        {
-            reason = exception.Message;
-        }
-
-        int open = _bulk.OpenStreams + (_network?.OpenStreams ?? 0);
-        bool ok = request is not null && open == 0;
-        if (ok && request!.ZeroFreeMemory)
-        {
-            GC.Collect(GC.MaxGeneration, GCCollectionMode.Forced, blocking: true, compacting: true);
-            FreeMemory.Zero();
-        }
-
-        var reply = new QuiesceReply { Ok = ok, OpenStreams = open, Reason = reason };
-        _out.AddJson(FrameType.Quiesced, 0, reply, ProtocolJsonContext.Default.QuiesceReply);
-        _out.Flush();
-        if (ok)
-        {
-            LoseSession(); // nothing more is sent until the next preamble
-        }
     }
 
     private static string KernelRelease()

@@ -23,6 +23,18 @@ internal sealed class GuestState
         }
     }
 
+    /// <summary>The session that the control port has begun last.</summary>
+    internal ulong Epoch
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _epoch;
+            }
+        }
+    }
+
     /// <summary>What the last resume said about the sandbox, and when (milliseconds of <see cref="ClockTicks"/>).</summary>
     internal (SandboxDescription? Description, long ResumedAt) Identity
     {

@@ -93,6 +93,7 @@ internal static class Linux
     internal const int SFD_NONBLOCK = O_NONBLOCK;
 
     internal const short POLLIN = 1;
+    internal const short POLLPRI = 2;
 
     internal const int SIGHUP = 1;
     internal const int SIGKILL = 9;

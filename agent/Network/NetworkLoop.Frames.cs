@@ -34,7 +34,6 @@ internal sealed partial class NetworkLoop
     {
         DropStreams();
         _epoch = preamble.Epoch;
-        _nextId = ProtocolConstants.FirstAgentStreamId;
         _writer.BeginSession(preamble.SessionTag);
         Out.BeginSession(preamble.SessionTag);
         Span<byte> answer = stackalloc byte[ProtocolConstants.PreambleSize];
@@ -42,9 +41,22 @@ internal sealed partial class NetworkLoop
         _writer.Write(preamble.SessionTag, answer);
     }
 
-    private void LoseSession()
+    /// <summary>Stands still for a snapshot. If a new session has begun meanwhile, connections of the old one are reset.</summary>
+    private void StandStill()
     {
-        _source.Reset();
+        _mustFlush = false;
+        if (Parking.Stay() is { } epoch)
+        {
+            _epoch = epoch;
+            _portReady = true; // what came meanwhile was not this epoll's to report
+            _beginAt = 1;
+            DropStreams();
+        }
+    }
+
+    private void LoseSession(ulong? expected = null)
+    {
+        _source.Reset(expected);
         _writer.BeginSession(0);
         Out.BeginSession(0);
         _mustFlush = false;
@@ -57,6 +69,7 @@ internal sealed partial class NetworkLoop
         NetworkStream[] lost = [.. _streams.Values];
         _streams.Clear();
         _readable.Clear();
+        _nextId = ProtocolConstants.FirstAgentStreamId;
         _ours = 0;
         Volatile.Write(ref _openStreams, 0);
         foreach (NetworkStream stream in lost)

@@ -45,11 +45,16 @@ internal sealed partial class NetworkLoop : IHostRequests
         Out = new FrameBuffer(_writer);
         Events.Add(_mailbox.Fd, Linux.EPOLLIN, EventKind.Mailbox);
         Events.Add(port, Linux.EPOLLIN | Linux.EPOLLOUT | Linux.EPOLLHUP | Linux.EPOLLET, EventKind.Port);
+        Parking = new ParkingPlace(port, _writer, _source, Out);
+        Events.Add(Parking.Fd, Linux.EPOLLIN, EventKind.Parking);
         Listen();
     }
 
     /// <summary>What connections have carried.</summary>
     internal NetworkTraffic Traffic { get; } = new();
+
+    /// <summary>Where the loop stands still for snapshots.</summary>
+    internal ParkingPlace Parking { get; }
 
     /// <summary>Frames on their way out.</summary>
     internal FrameBuffer Out { get; }
@@ -163,12 +168,13 @@ internal sealed partial class NetworkLoop : IHostRequests
         }
     }
 
-    /// <summary>The control port has begun a session: one with another epoch is over on this port, too.</summary>
-    internal void OnControlSession(ulong epoch)
+    /// <summary>The control port has begun a session: any other one is over on this port, too.</summary>
+    internal void OnControlSession()
     {
-        if (_source.HasSession && _epoch != epoch)
+        ulong epoch = _state.Epoch;
+        if (!_source.HasSession || _epoch != epoch)
         {
-            LoseSession();
+            LoseSession(epoch);
             TakeFrames();
         }
     }
@@ -178,6 +184,11 @@ internal sealed partial class NetworkLoop : IHostRequests
 
     private void Turn()
     {
+        if (Parking.IsWanted)
+        {
+            StandStill();
+        }
+
         bool busy = (_portReady && MayRead) || (_readable.Count > 0 && _writer.IsDrained);
         if (Events.Wait(busy ? 0 : NextDeadline()))
         {
@@ -220,6 +231,9 @@ internal sealed partial class NetworkLoop : IHostRequests
                 break;
             case EventKind.Mailbox:
                 _mailbox.RunAll();
+                break;
+            case EventKind.Parking:
+                Parking.Drain();
                 break;
             case EventKind.Tunnel:
                 if (_streams.TryGetValue(key, out NetworkStream? stream) && stream is Tunnel tunnel)

@@ -21,6 +21,7 @@ internal sealed class PortWriter(int fd)
     private int _pendingEnd;
     private uint _tag;
     private bool _full;
+    private bool _held;
 
     /// <summary>Whether the port has taken everything that was written.</summary>
     internal bool IsDrained => !Volatile.Read(ref _full);
@@ -32,8 +33,28 @@ internal sealed class PortWriter(int fd)
         lock (_gate)
         {
             _tag = sessionTag;
+            _held = false;
             _pendingStart = _pendingEnd = 0;
             Drained();
+        }
+    }
+
+    /// <summary>From here on nothing is written to the port: what comes is kept, and patient writers wait.</summary>
+    internal void Hold()
+    {
+        lock (_gate)
+        {
+            _held = true;
+        }
+    }
+
+    /// <summary>Ends <see cref="Hold"/>.</summary>
+    internal void Release()
+    {
+        lock (_gate)
+        {
+            _held = false;
+            _ = FlushPending();
         }
     }
 
@@ -62,7 +83,7 @@ internal sealed class PortWriter(int fd)
                 return;
             }
 
-            int written = _pendingEnd > _pendingStart ? 0 : WriteNow(frames);
+            int written = _held || _pendingEnd > _pendingStart ? 0 : WriteNow(frames);
             if (written < frames.Length)
             {
                 Keep(frames[written..]);
@@ -76,7 +97,7 @@ internal sealed class PortWriter(int fd)
         // No deadline: the host reads always, and when it comes back after an absence it begins a session, which drains by dropping.
         lock (_gate)
         {
-            while (_full && sessionTag == _tag)
+            while ((_full || _held) && sessionTag == _tag)
             {
                 Monitor.Wait(_gate);
             }
@@ -91,6 +112,11 @@ internal sealed class PortWriter(int fd)
     {
         lock (_gate)
         {
+            if (_held)
+            {
+                return false;
+            }
+
             if (_pendingEnd > _pendingStart)
             {
                 _pendingStart += WriteNow(_pending.AsSpan(_pendingStart.._pendingEnd));

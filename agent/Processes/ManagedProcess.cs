@@ -45,6 +45,7 @@ internal sealed partial class ManagedProcess : IGuestCommand
     {
         _loop = loop;
         _request = request;
+        Detached = request.Detached;
         _user = ProcessEntries.Shortened(launch.User);
         _output = new CapturePipe(loop, DataChannel.StandardOutput, EventKind.StandardOutput);
         _error = new CapturePipe(loop, DataChannel.StandardError, EventKind.StandardError);
@@ -92,7 +93,7 @@ internal sealed partial class ManagedProcess : IGuestCommand
     internal long EndedAt { get; private set; }
 
     /// <summary>Whether it goes on without the stream that started it.</summary>
-    internal bool Detached => _request.Detached;
+    internal bool Detached { get; private set; }
 
     /// <summary>Whether it runs on a terminal.</summary>
     internal bool Terminal => _request.Terminal is not null;
@@ -208,6 +209,9 @@ internal sealed partial class ManagedProcess : IGuestCommand
 
         return !_exited && _mark!.KillSince(_group, Pid);
     }
+
+    /// <summary>It is to go on without the stream that started it: that one's session has ended because the sandbox was saved.</summary>
+    internal void Detach() => Detached = true;
 
     /// <summary>The one who it belonged to has gone: it ends, unless it was started to go on.</summary>
     internal void OnOwnerGone()

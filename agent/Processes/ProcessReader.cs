@@ -132,7 +132,15 @@ internal sealed class ProcessReader(BulkLoop loop, uint id, ManagedProcess proce
         _ = signal.WholeCgroup ? process.Kill() : process.Signal(signal.Signal);
     }
 
-    internal override void OnSessionLost() => Leave();
+    internal override void OnSessionLost()
+    {
+        if (Owner && Loop.KeepsProcesses)
+        {
+            process.Detach();
+        }
+
+        Leave();
+    }
 
     private void Leave()
     {

@@ -60,12 +60,20 @@ internal sealed class LimitsJob : FileJob
         }
     }
 
-    private static void Validate(LimitsRequest request)
+    /// <summary>Refuses limits that make no sense.</summary>
+    internal static void Validate(GuestLimits limits)
     {
-        if (request.Limits is { } limits
-            && (limits.PidsMax is < 1 or > MaxPids || limits.CpuMaxPercent is < 1 or > MaxCpuPercent || limits.MemoryMaxBytes is < PageBytes))
+        if (limits.PidsMax is < 1 or > MaxPids || limits.CpuMaxPercent is < 1 or > MaxCpuPercent || limits.MemoryMaxBytes is < PageBytes)
         {
             GuestException.ThrowInvalid($"limits: pidsMax 1 to {MaxPids}, cpuMaxPercent 1 to {MaxCpuPercent}, memoryMaxBytes from {PageBytes}");
+        }
+    }
+
+    private static void Validate(LimitsRequest request)
+    {
+        if (request.Limits is { } limits)
+        {
+            Validate(limits);
         }
 
         if (request.PluggedMemoryBytes is < 0 || request.RemovedMemoryBytes is < 0 || request.StallMilliseconds is < 1 or > MaxStallMilliseconds)

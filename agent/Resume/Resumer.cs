@@ -1,14 +1,19 @@
 using System.Buffers.Binary;
 using System.Text;
+using OpenSandbox.Cgroups;
 using OpenSandbox.Interop;
 using OpenSandbox.VirtioSerial;
 
 namespace OpenSandbox.Agent;
 
-/// <summary>Makes a restored golden snapshot one particular sandbox. One resume at a time.</summary>
+/// <summary>
+/// Makes a restored golden snapshot one particular sandbox, and a saved sandbox the one that it is to be from now on. One resume at a time.
+/// </summary>
 /// <param name="cgroups">The sandbox's cgroups, which get their limits.</param>
 /// <param name="mountThread">For what can be mounted beside the root.</param>
-internal sealed class Resumer(SandboxCgroup cgroups, AgentWorker mountThread)
+/// <param name="disks">Gets to know the disks that were mounted.</param>
+/// <param name="standStill">Whether the guest stands still.</param>
+internal sealed class Resumer(SandboxCgroup cgroups, AgentWorker mountThread, DiskFreezer disks, StandStill standStill)
 {
     private const int MinSeed = 32;
     private const int MaxSeed = 256;
@@ -19,12 +24,16 @@ internal sealed class Resumer(SandboxCgroup cgroups, AgentWorker mountThread)
     private readonly Lock _gate = new();
     private readonly int _random = GuestException.Check(Libc.Open("/dev/urandom"u8, Linux.O_RDWR | Linux.O_CLOEXEC, 0), "open /dev/urandom");
     private bool _done;
+    private GuestIdentity? _identity;
 
     /// <summary>Whether a request needs neither disks nor memory, so that it can be served at once.</summary>
-    internal bool IsBrief(ResumeRequest request) =>
-        _done || (request.RootDevice is null && request.WorkspaceDevice is null && request.PluggedMemoryBytes is null or <= 0);
+    internal bool IsBrief(ResumeRequest request) => !standStill.IsStanding
+        && (_done || (request.RootDevice is null && request.WorkspaceDevice is null && request.PluggedMemoryBytes is null or <= 0));
 
-    /// <summary>Does what the request asks for. From the second time on that is clock and entropy alone: the rest is in place.</summary>
+    /// <summary>
+    /// Does what the request asks for. From the second time on disks and memory are in place: a guest that stands still gets its identity and
+    /// limits, and one that runs clock and entropy alone.
+    /// </summary>
     /// <param name="request">The request.</param>
     /// <param name="arrived">When it arrived, microseconds of <see cref="ClockTicks"/>.</param>
     /// <exception cref="GuestException">Something failed; the sandbox is not usable.</exception>
@@ -38,19 +47,27 @@ internal sealed class Resumer(SandboxCgroup cgroups, AgentWorker mountThread)
             long mounting = 0;
             if (!_done)
             {
-                byte[] name = Encoding.UTF8.GetBytes(request.Hostname);
-                _ = GuestException.Check(Libc.SetHostName(name, (nuint)name.Length), "sethostname");
+                SetHostname(request.Hostname);
                 long before = ClockTicks.Microseconds;
                 RootSwitch.Switch(request.RootDevice, request.WorkspaceDevice, mountThread);
                 mounting = ClockTicks.Microseconds - before;
                 PluggedMemory.WaitFor(request.PluggedMemoryBytes ?? 0);
                 if (request.RootDevice is not null)
                 {
-                    GuestIdentity.Write(request.Hostname);
+                    _identity = new GuestIdentity(request.Hostname);
+                    _identity.Write();
                 }
 
+                disks.Open(request.RootDevice is not null, request.WorkspaceDevice is not null);
                 cgroups.Apply(request.Limits ?? new GuestLimits());
                 _done = true;
+            }
+            else if (standStill.IsStanding)
+            {
+                standStill.ThawDisks();
+                SetHostname(request.Hostname);
+                _identity?.Change(request.Hostname, request.RenewIdentity);
+                ChangeLimits(request.Limits);
             }
 
             return new ResumeResult
@@ -63,25 +80,68 @@ internal sealed class Resumer(SandboxCgroup cgroups, AgentWorker mountThread)
         }
     }
 
+    /// <summary>Sets clock and entropy alone, for a guest that goes on where it stood still.</summary>
+    /// <param name="request">Both.</param>
+    /// <param name="arrived">When it arrived, microseconds of <see cref="ClockTicks"/>.</param>
+    /// <exception cref="GuestException">One was refused.</exception>
+    internal void Refresh(ThawRequest request, long arrived)
+    {
+        lock (_gate)
+        {
+            Validate(request.WallClockNanoseconds, request.EntropySeed);
+            SetClock(request.WallClockNanoseconds, arrived);
+            AddEntropy(request.EntropySeed);
+        }
+    }
+
     /// <summary>Closes what this object opened.</summary>
     internal void Close() => _ = Libc.Close(_random);
 
+    private static void SetHostname(string hostname)
+    {
+        byte[] name = Encoding.UTF8.GetBytes(hostname);
+        _ = GuestException.Check(Libc.SetHostName(name, (nuint)name.Length), "sethostname");
+    }
+
+    private void ChangeLimits(GuestLimits? limits)
+    {
+        if (limits is null)
+        {
+            return;
+        }
+
+        LimitsJob.Validate(limits);
+        try
+        {
+            using Cgroup group = cgroups.OpenGroup();
+            new RunningLimits(group).Set(limits);
+        }
+        catch (CgroupException exception)
+        {
+            throw GuestException.Coded(AgentErrorCodes.System, exception.Message, exception.Errno);
+        }
+    }
+
     private static void Validate(ResumeRequest request)
     {
-        if (request.WallClockNanoseconds <= 0)
-        {
-            GuestException.ThrowInvalid("wallClockNanoseconds: after 1970");
-        }
-
-        if (request.EntropySeed is null || request.EntropySeed.Length is < MinSeed or > MaxSeed)
-        {
-            GuestException.ThrowInvalid($"entropySeed: {MinSeed} to {MaxSeed} bytes");
-        }
-
+        Validate(request.WallClockNanoseconds, request.EntropySeed);
         if (string.IsNullOrEmpty(request.Hostname) || request.Hostname.Length > MaxHostname
             || request.Hostname.AsSpan().ContainsAnyExcept(s_hostnameCharacters))
         {
             GuestException.ThrowInvalid($"hostname: 1 to {MaxHostname} letters, digits, dots and hyphens");
+        }
+    }
+
+    private static void Validate(long wallClock, byte[] seed)
+    {
+        if (wallClock <= 0)
+        {
+            GuestException.ThrowInvalid("wallClockNanoseconds: after 1970");
+        }
+
+        if (seed is null || seed.Length is < MinSeed or > MaxSeed)
+        {
+            GuestException.ThrowInvalid($"entropySeed: {MinSeed} to {MaxSeed} bytes");
         }
     }
 

@@ -3,11 +3,12 @@ namespace OpenSandbox.Vmm;
 /// <content>Limits of a running sandbox.</content>
 public sealed partial class Sandbox
 {
-    private readonly SandboxResizer _resizer;
     private int _guestScales; // 1 while a request of the guest's is carried out
 
-    /// <summary>The limits in force, as last set or asked for; no call into the guest.</summary>
-    public SandboxLimits Limits => _resizer.Limits;
+    /// <summary>
+    /// The limits in force, as last set or asked for; no call into the guest. While the sandbox does not run: those that it will have again.
+    /// </summary>
+    public SandboxLimits Limits => Volatile.Read(ref _run)?.Resizer.Limits ?? throw NotRunning();
 
     /// <summary>Gives the running sandbox another size.</summary>
     /// <param name="memoryMib">
@@ -47,7 +48,7 @@ public sealed partial class Sandbox
         ArgumentNullException.ThrowIfNull(resize);
         resize.Validate(Options);
         EnsureRunning();
-        return _resizer.ResizeAsync(resize, cancellationToken);
+        return Run.Resizer.ResizeAsync(resize, cancellationToken);
     }
 
     /// <summary>Asks the guest's kernel for the limits in force, and for what its processes hold.</summary>
@@ -60,7 +61,7 @@ public sealed partial class Sandbox
     public Task<SandboxLimits> GetLimitsAsync(CancellationToken cancellationToken = default)
     {
         EnsureRunning();
-        return _resizer.AskAsync(cancellationToken);
+        return Run.Resizer.AskAsync(cancellationToken);
     }
 
     /// <summary>What a request of the guest's to scale itself comes to; for whoever carries such requests here.</summary>

@@ -2,6 +2,7 @@ using System.Runtime.InteropServices;
 using OpenSandbox.Interop;
 using OpenSandbox.Qmp;
 using OpenSandbox.VirtioSerial;
+using OpenSandbox.Vmm.Lifecycle;
 using OpenSandbox.Vmm.Processes;
 using OpenSandbox.Vmm.Qemu;
 
@@ -26,19 +27,15 @@ public sealed partial class Sandbox : IAsyncDisposable
     private static readonly TimeSpan s_spaceRetry = TimeSpan.FromSeconds(1);
 
     private readonly SandboxHost _host;
-    private readonly VirtualMachine _vm;
     private readonly TaskCompletionSource<SandboxExit> _stopped = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private readonly TaskCompletionSource _destroy = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private readonly CancellationTokenSource _ending = new();
     private readonly EgressGateway _gateway;
-    private Task _life = Task.CompletedTask;
+    private SandboxRun? _run;
     private SandboxExit? _exit;
     private int _state = (int)SandboxState.Running;
 
-    internal Sandbox(SandboxHost host, string id, SandboxSpec spec, VirtualMachine vm, ResumeResult resumed)
+    internal Sandbox(SandboxHost host, string id, SandboxSpec spec)
     {
         _host = host;
-        _vm = vm;
         Id = id;
         Spec = spec;
         CreatedAt = host.Options.TimeProvider.GetUtcNow();
@@ -46,8 +43,6 @@ public sealed partial class Sandbox : IAsyncDisposable
         _gateway = new EgressGateway(id, spec.Egress, host.GatewayOptions(spec), host.Logger);
         Network = new SandboxNetwork(_gateway);
         Processes = new SandboxProcesses(this);
-        Resumed = resumed;
-        _resizer = new SandboxResizer(this, host, vm);
     }
 
     /// <summary><c>sb-</c> and eight hexadecimal digits; unique within its host.</summary>
@@ -59,24 +54,36 @@ public sealed partial class Sandbox : IAsyncDisposable
     /// <summary>Where it is in its life, now.</summary>
     public SandboxState State => (SandboxState)Volatile.Read(ref _state);
 
+    /// <summary>
+    /// Whether the machine that it has now went on from saved memory (a wake, a fork), and not from the golden snapshot; no while it has none.
+    /// </summary>
+    public bool StartedFromMemory => Volatile.Read(ref _run)?.FromMemory ?? false;
+
     /// <summary>When it was ready.</summary>
     public DateTimeOffset CreatedAt { get; }
 
     /// <summary>Files of the guest.</summary>
     public SandboxFiles Files { get; }
 
-    /// <summary>RAM that the guest's kernel reported when the sandbox was ready, bytes (somewhat below what was asked for).</summary>
-    public long GuestMemoryBytes => Resumed.MemoryBytes;
+    /// <summary>
+    /// RAM that the guest's kernel reported when the sandbox was ready, bytes (somewhat below what was asked for); 0 while it does not run.
+    /// </summary>
+    public long GuestMemoryBytes => Volatile.Read(ref _run)?.Resumed.MemoryBytes ?? 0;
 
     /// <summary>Completes when the sandbox has ended and nothing of it is left. Never fails.</summary>
     public Task<SandboxExit> Stopped => _stopped.Task;
 
     /// <summary>What the agent said when it was ready, with its own timings.</summary>
-    internal ResumeResult Resumed { get; }
+    internal ResumeResult Resumed => Run.Resumed;
 
-    internal GuestChannel Channel => _vm.Channel;
+    internal GuestChannel Channel => Run.Channel;
 
-    internal VirtualMachine Machine => _vm;
+    internal VirtualMachine Machine => Run.Machine;
+
+    /// <summary>The machine behind the sandbox now.</summary>
+    /// <exception cref="SandboxLostException">The sandbox is gone.</exception>
+    /// <exception cref="SandboxStateException">There is none at the moment.</exception>
+    internal SandboxRun Run => Volatile.Read(ref _run) ?? throw NotRunning();
 
     internal SandboxHostOptions Options => _host.Options;
 
@@ -179,25 +186,18 @@ public sealed partial class Sandbox : IAsyncDisposable
         }
     }
 
-    /// <summary>Ends the sandbox at once, with everything in it, and waits until nothing of it is left.</summary>
-    /// <returns>When the VM is gone and its disks are freed. Never fails; more calls wait for the same end.</returns>
-    public async ValueTask DisposeAsync()
-    {
-        Interlocked.CompareExchange(ref _state, (int)SandboxState.Stopping, (int)SandboxState.Running);
-        _destroy.TrySetResult();
-        await _life.ConfigureAwait(false);
-    }
-
     /// <summary>Throws unless the sandbox runs.</summary>
     internal void EnsureRunning()
     {
         if (State != SandboxState.Running)
         {
-            throw Volatile.Read(ref _exit) is SandboxExit exit
-                ? new SandboxLostException(Id, exit)
-                : new SandboxStateException(Id, State, SandboxState.Running);
+            throw NotRunning();
         }
     }
+
+    private SandboxException NotRunning() => Volatile.Read(ref _exit) is SandboxExit exit
+        ? new SandboxLostException(Id, exit)
+        : new SandboxStateException(Id, State, SandboxState.Running);
 
     private static async Task SendInputAsync(GuestStream stream, ReadOnlyMemory<byte> bytes, CancellationToken cancellationToken)
     {
@@ -251,114 +251,6 @@ public sealed partial class Sandbox : IAsyncDisposable
             return new ValueTask<GuestStream>(FailAsync(failure));
         }
 
-        async Task<GuestStream> FailAsync(Exception failure) =>
-            throw new SandboxLostException(Id, await GetExitAsync(failure).ConfigureAwait(false), failure);
+        async Task<GuestStream> FailAsync(Exception failure) => throw await ExplainEndAsync(failure).ConfigureAwait(false);
     }
-
-    /// <summary>Why the sandbox ended, once that is known; bounded, so that no caller waits for an end that does not come.</summary>
-    internal async ValueTask<SandboxExit> GetExitAsync(Exception failure)
-    {
-        if (Volatile.Read(ref _exit) is SandboxExit known)
-        {
-            return known;
-        }
-
-        try
-        {
-            return await Stopped.WaitAsync(Options.KillTimeout + Options.KillTimeout, Options.TimeProvider).ConfigureAwait(false);
-        }
-        catch (TimeoutException)
-        {
-            return new SandboxExit(SandboxExitReason.GuestMisbehaved, failure.Message, _vm.StandardErrorTail, _vm.ConsoleTail);
-        }
-    }
-
-    /// <summary>Starts to follow the VM; from here on the sandbox ends with it. Called once, when the host knows the sandbox.</summary>
-    internal void Begin()
-    {
-        // Without disks there is nothing that could run full.
-        Task network = new GuestNetworkService(Id, Channel, _gateway, HandleScaleRequestAsync, _host.Logger).RunAsync();
-        _life = LiveAsync(Spec.Image is null ? network : Task.WhenAll(network, Task.Run(WatchDisksAsync)));
-    }
-
-    /// <summary>Follows the VM to its end, whoever ends it, and frees everything.</summary>
-    private async Task LiveAsync(Task watch)
-    {
-        await Task.WhenAny(_destroy.Task, _vm.Exited, Channel.Completion).ConfigureAwait(false);
-        SandboxExit exit = _destroy.Task.IsCompleted
-            ? new SandboxExit(SandboxExitReason.Destroyed, "its owner ended it")
-            : await FindOutWhyAsync().ConfigureAwait(false);
-
-        // The reason is known before the state says that there is one.
-        Volatile.Write(ref _exit, exit);
-        Volatile.Write(ref _state, (int)SandboxState.Stopping);
-        try
-        {
-            await _ending.CancelAsync().ConfigureAwait(false);
-            await _gateway.DisposeAsync().ConfigureAwait(false);
-            await _vm.DisposeAsync().ConfigureAwait(false);
-            await watch.ConfigureAwait(false);
-        }
-        finally
-        {
-            Volatile.Write(ref _state, (int)SandboxState.Stopped);
-            _host.Forget(this);
-            _stopped.TrySetResult(exit);
-            _ending.Dispose();
-        }
-
-        if (exit.Reason == SandboxExitReason.Destroyed)
-        {
-            VmmLog.SandboxEnded(_host.Logger, Id, exit.Description);
-        }
-        else
-        {
-            VmmLog.SandboxLost(_host.Logger, Id, exit.Description);
-        }
-    }
-
-    private async Task<SandboxExit> FindOutWhyAsync() =>
-        await _vm.TryDescribeExitAsync().ConfigureAwait(false) ?? new SandboxExit(
-            SandboxExitReason.GuestMisbehaved,
-            Channel.Failure?.Message ?? "its channel was closed",
-            _vm.StandardErrorTail,
-            _vm.ConsoleTail);
-
-    /// <summary>
-    /// Continues a guest that QEMU stopped because the host's disk is full. Nothing is lost: the write that failed is made again. There is
-    /// no event for space that has become free, so it is tried again after a while; a write that fails again is the next event.
-    /// </summary>
-    private async Task WatchDisksAsync()
-    {
-        CancellationToken ending = _ending.Token;
-        try
-        {
-            // The monitor is connected when the first command has had the CPUs for itself. What happened until then is in the status.
-            await Task.Delay(s_watchDelay, Options.TimeProvider, ending).ConfigureAwait(false);
-            QmpClient qmp = await _vm.GetQmpAsync().WaitAsync(ending).ConfigureAwait(false);
-            using QmpEventSubscription errors = qmp.Subscribe("BLOCK_IO_ERROR");
-            bool full = (await qmp.QueryStatusAsync(ending).ConfigureAwait(false)).Status == "io-error";
-            while (true)
-            {
-                if (full)
-                {
-                    VmmLog.HostDiskFull(_host.Logger, Id);
-                    await Task.Delay(s_spaceRetry, Options.TimeProvider, ending).ConfigureAwait(false);
-                    await qmp.ContinueAsync(ending).ConfigureAwait(false);
-                }
-
-                full = SaysNoSpace(await errors.ReadAsync(ending).ConfigureAwait(false));
-            }
-        }
-        catch (Exception ended) when (ended is OperationCanceledException or QmpException or ObjectDisposedException)
-        {
-            // The VM has ended, or its monitor has: who follows its life finds out why.
-            VmmLog.MonitorFailed(_host.Logger, Id, ended);
-        }
-    }
-
-    private static bool SaysNoSpace(QmpEvent error) =>
-        error.Data.ValueKind == System.Text.Json.JsonValueKind.Object
-        && error.Data.TryGetProperty("nospace", out System.Text.Json.JsonElement full)
-        && full.ValueKind == System.Text.Json.JsonValueKind.True;
 }

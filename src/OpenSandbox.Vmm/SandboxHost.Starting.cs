@@ -1,89 +1,189 @@
+using System.Net.Sockets;
 using System.Security.Cryptography;
 using Microsoft.Win32.SafeHandles;
 using OpenSandbox.Qmp;
 using OpenSandbox.VirtioSerial;
 using OpenSandbox.Vmm.Disks;
+using OpenSandbox.Vmm.Golden;
+using OpenSandbox.Vmm.Lifecycle;
+using OpenSandbox.Vmm.Processes;
 using OpenSandbox.Vmm.Qemu;
+using OpenSandbox.Vmm.Snapshots;
 
 namespace OpenSandbox.Vmm;
 
 /// <content>From a reserved id to a sandbox whose guest has resumed.</content>
 public sealed partial class SandboxHost
 {
-    private async Task<(Sandbox Sandbox, GuestStream? First)> StartAsync(
+    private async Task<(Sandbox Sandbox, GuestStream? First)> CreateNewAsync(
         string id, SandboxSpec spec, OpenRequest? first, CancellationToken cancellationToken)
     {
-        using var files = new SandboxDisks();
+        using FrozenDisks images = OpenImages(spec);
+        var start = new MachineStart(id, spec, _golden, images.Extend(NewLayer)) { First = first };
+        (SandboxRun run, GuestStream? stream) = await StartMachineAsync(start, cancellationToken).ConfigureAwait(false);
+        return (Adopt(id, spec, run, null), stream);
+    }
+
+    /// <summary>The images that a new sandbox's disks begin with.</summary>
+    /// <exception cref="SandboxImageException">There is no such image.</exception>
+    internal FrozenDisks OpenImages(SandboxSpec spec)
+    {
         VmShape shape = _golden.Shape;
-        if (spec.Image is not null)
+        if (spec.Image is null)
         {
-            files.AddRootfs(Images.OpenRootfs(spec.Image, shape.RootfsBytes), _diskDirectory, shape.RootfsBytes);
-            if (spec.Workspace)
-            {
-                files.AddWorkspace(
-                    Images.OpenRootfs(SandboxImages.WorkspaceName, shape.WorkspaceBytes), _diskDirectory, shape.WorkspaceBytes);
-            }
+            return new FrozenDisks(null, null);
         }
 
-        using SafeFileHandle state = _golden.OpenDeviceState();
+        (string digest, SafeFileHandle image) = Images.OpenRootfs(spec.Image, shape.RootfsBytes);
+        var rootfs = new FrozenDisk("rootfs", digest, image, shape.RootfsBytes, []);
+        try
+        {
+            return new FrozenDisks(rootfs, spec.Workspace ? OpenWorkspace(shape) : null);
+        }
+        catch
+        {
+            rootfs.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>An empty layer that goes with its last descriptor.</summary>
+    internal DiskLayer NewLayer(long virtualBytes) => DiskLayer.CreateUnnamed(_diskDirectory, virtualBytes);
+
+    /// <summary>
+    /// Starts a machine and brings its guest up; the disks are taken over. From the golden snapshot QEMU loads the devices' state from a
+    /// file by itself. From saved memory it waits for that state on a socket, until the guest's pages have been written into it.
+    /// </summary>
+    internal async Task<(SandboxRun Run, GuestStream? First)> StartMachineAsync(MachineStart start, CancellationToken cancellationToken)
+    {
         using var deadline = new CancellationTokenSource(Options.StartTimeout, Options.TimeProvider);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, cancellationToken, _closing.Token);
         string phase = "starting QEMU";
-        VirtualMachine vm = await VirtualMachine.StartAsync(_context, new VmLaunch(
-            id,
-            shape,
-            _golden.Ram.File,
-            (descriptors, channels) => QemuCommandLine.ForRestore(
-                Options.QemuPath, shape, channels, descriptors.Add(state), files.DescribeRootfs(descriptors), files.DescribeWorkspace(descriptors))))
-            .ConfigureAwait(false);
+        VirtualMachine? vm = null;
         Task plugged = Task.CompletedTask;
         try
         {
-            long plug = PluggedBytes(spec, shape);
+            vm = start.Memory is null
+                ? await StartFromGoldenAsync(start).ConfigureAwait(false)
+                : await StartFromMemoryAsync(start, start.Memory, started => vm = started, either.Token).ConfigureAwait(false);
+            long plug = start.Memory is null ? PluggedBytes(start.Spec, start.Golden.Shape) : 0;
             plugged = plug == 0 ? Task.CompletedTask : PlugAsync(vm, plug, either.Token);
 
             // The agent reads this port only once it has resumed: the command may wait there from now on.
-            GuestStream? stream = first is null ? null : vm.Channel.OpenStream(GuestPort.Bulk, first);
+            GuestStream? stream = start.First is null ? null : vm.Channel.OpenStream(GuestPort.Bulk, start.First);
 
-            phase = "loading the golden snapshot";
+            phase = start.Memory is null ? "loading the golden snapshot" : "loading the saved machine";
             await vm.Channel.WaitForHelloAsync(either.Token).ConfigureAwait(false);
 
             phase = "resuming the guest";
-            ResumeResult resumed = await ResumeAsync(vm, id, spec, plug, either.Token).ConfigureAwait(false);
+            ResumeResult resumed = await ResumeAsync(vm, start, plug, either.Token).ConfigureAwait(false);
             await plugged.ConfigureAwait(false);
-            return (Adopt(id, spec, vm, resumed), stream);
+            return (new SandboxRun(vm, start.Golden, start.Disks, resumed) { FromMemory = start.Memory is not null }, stream);
         }
         catch (Exception failure)
         {
             // The end of QEMU is the better explanation, and the sockets close a moment before it can be reaped.
             bool late = deadline.IsCancellationRequested;
-            SandboxExit? exit = failure is OperationCanceledException ? null : await vm.TryDescribeExitAsync().ConfigureAwait(false);
-            await vm.DisposeAsync().ConfigureAwait(false);
+            SandboxExit? exit = failure is OperationCanceledException || vm is null
+                ? null
+                : await vm.TryDescribeExitAsync().ConfigureAwait(false);
+            if (vm is not null)
+            {
+                await vm.DisposeAsync().ConfigureAwait(false);
+            }
+
             await plugged.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            start.Disks.Dispose();
             cancellationToken.ThrowIfCancellationRequested();
             ObjectDisposedException.ThrowIf(_closing.IsCancellationRequested, this);
             if (exit is not null)
             {
-                throw new SandboxStartException(id, phase, exit.Description, exit.StandardErrorTail, failure);
+                throw new SandboxStartException(start.Id, phase, exit.Description, exit.StandardErrorTail, failure);
             }
 
             if (late)
             {
-                throw new SandboxTimeoutException(id, phase, Options.StartTimeout, failure);
+                throw new SandboxTimeoutException(start.Id, phase, Options.StartTimeout, failure);
             }
 
-            throw new SandboxStartException(id, phase, failure.Message, vm.StandardErrorTail, failure);
+            if (vm is null && failure is SandboxException)
+            {
+                throw;
+            }
+
+            throw new SandboxStartException(start.Id, phase, failure.Message, vm?.StandardErrorTail ?? "", failure);
         }
     }
 
-    private Sandbox Adopt(string id, SandboxSpec spec, VirtualMachine vm, ResumeResult resumed)
+    private async Task<VirtualMachine> StartFromGoldenAsync(MachineStart start)
+    {
+        using SafeFileHandle state = start.Golden.OpenDeviceState();
+        return await LaunchAsync(start, state, null).ConfigureAwait(false);
+    }
+
+    private async Task<VirtualMachine> StartFromMemoryAsync(
+        MachineStart start, IMachineMemory memory, Action<VirtualMachine> started, CancellationToken cancellationToken)
+    {
+        using SafeFileHandle pluggedRam = VirtualMachine.CreatePluggedRam(start.Golden.Shape.PluggableBytes);
+        memory.FillPlugged(pluggedRam);
+        (Socket feed, SafeFileHandle theirs) = SocketPairs.Create();
+        using (feed)
+        using (theirs)
+        {
+            VirtualMachine vm = await LaunchAsync(start, theirs, pluggedRam).ConfigureAwait(false);
+            started(vm);
+
+            // QEMU answers its monitor from its main loop, which it enters when the machine is set up: its RAM is mapped by then.
+            await vm.GetQmpAsync().WaitAsync(cancellationToken).ConfigureAwait(false);
+            int pid = await vm.GetQemuPidAsync(cancellationToken).ConfigureAwait(false);
+            memory.FillRam(RamMapping.Find(pid, (long)start.Golden.Shape.BaseMemoryMib << 20));
+            for (ReadOnlyMemory<byte> rest = memory.DeviceState; rest.Length > 0;)
+            {
+                rest = rest[await feed.SendAsync(rest, cancellationToken).ConfigureAwait(false)..];
+            }
+
+            return vm;
+        }
+    }
+
+    private async Task<VirtualMachine> LaunchAsync(MachineStart start, SafeFileHandle state, SafeFileHandle? pluggedRam)
+    {
+        VmShape shape = start.Golden.Shape;
+        try
+        {
+            return await VirtualMachine.StartAsync(_context, new VmLaunch(
+                start.Id,
+                shape,
+                start.Golden.Ram.File,
+                (descriptors, channels) => QemuCommandLine.ForRestore(
+                    Options.QemuPath,
+                    shape,
+                    channels,
+                    descriptors.Add(state),
+                    start.Disks.Rootfs?.Describe(descriptors),
+                    start.Disks.Workspace?.Describe(descriptors)),
+                start.Detached) { PluggedRam = pluggedRam }).ConfigureAwait(false);
+        }
+        finally
+        {
+            start.Disks.CloseHanded();
+        }
+    }
+
+    private FrozenDisk OpenWorkspace(VmShape shape)
+    {
+        (string digest, SafeFileHandle image) = Images.OpenRootfs(SandboxImages.WorkspaceName, shape.WorkspaceBytes);
+        return new FrozenDisk("workspace", digest, image, shape.WorkspaceBytes, []);
+    }
+
+    private Sandbox Adopt(string id, SandboxSpec spec, SandboxRun run, SandboxLimits? limits)
     {
         lock (_gate)
         {
             ObjectDisposedException.ThrowIf(_disposed is not null, this);
-            var sandbox = new Sandbox(this, id, spec, vm, resumed);
+            var sandbox = new Sandbox(this, id, spec);
             _sandboxes[id] = sandbox;
-            sandbox.Begin();
+            sandbox.Begin(run, limits);
             return sandbox;
         }
     }
@@ -98,32 +198,38 @@ public sealed partial class SandboxHost
     }
 
     /// <summary>What turns the golden snapshot into this sandbox; the performance harness sends the same.</summary>
-    internal OpenRequest DescribeResume(string id, SandboxSpec spec, long pluggedBytes)
+    internal OpenRequest DescribeResume(string id, SandboxSpec spec, long pluggedBytes) => new()
+    {
+        Op = Operations.Resume,
+        Resume = new ResumeRequest
+        {
+            WallClockNanoseconds = WallClockNanoseconds(),
+            EntropySeed = NewSeed(),
+            Hostname = spec.Hostname ?? id,
+            Environment = spec.EnvironmentVariables.Count == 0
+                ? null
+                : new Dictionary<string, string>(spec.EnvironmentVariables, StringComparer.Ordinal),
+            RootDevice = spec.Image is null ? null : "vda",
+            WorkspaceDevice = spec.Image is null || !spec.Workspace ? null : "vdb",
+            Limits = new GuestLimits
+            {
+                PidsMax = spec.PidsMax,
+                MemoryMaxBytes = spec.MemoryMib is int memory ? SandboxResizer.ProcessBytes((long)memory << 20) : null,
+                CpuMaxPercent = spec.CpuMaxPercent,
+            },
+            Description = new SandboxDescription { SandboxId = id, Metadata = DescribeMetadata(spec) },
+            PluggedMemoryBytes = pluggedBytes == 0 ? null : pluggedBytes,
+        },
+    };
+
+    /// <summary>The host's clock, for a guest's.</summary>
+    internal long WallClockNanoseconds() => (Options.TimeProvider.GetUtcNow() - DateTimeOffset.UnixEpoch).Ticks * TimeSpan.NanosecondsPerTick;
+
+    /// <summary>Random bytes for a guest's generator.</summary>
+    internal static byte[] NewSeed()
     {
         const int seedBytes = 64;
-        return new OpenRequest
-        {
-            Op = Operations.Resume,
-            Resume = new ResumeRequest
-            {
-                WallClockNanoseconds = (Options.TimeProvider.GetUtcNow() - DateTimeOffset.UnixEpoch).Ticks * TimeSpan.NanosecondsPerTick,
-                EntropySeed = RandomNumberGenerator.GetBytes(seedBytes),
-                Hostname = spec.Hostname ?? id,
-                Environment = spec.EnvironmentVariables.Count == 0
-                    ? null
-                    : new Dictionary<string, string>(spec.EnvironmentVariables, StringComparer.Ordinal),
-                RootDevice = spec.Image is null ? null : "vda",
-                WorkspaceDevice = spec.Image is null || !spec.Workspace ? null : "vdb",
-                Limits = new GuestLimits
-                {
-                    PidsMax = spec.PidsMax,
-                    MemoryMaxBytes = spec.MemoryMib is int memory ? SandboxResizer.ProcessBytes((long)memory << 20) : null,
-                    CpuMaxPercent = spec.CpuMaxPercent,
-                },
-                Description = new SandboxDescription { SandboxId = id, Metadata = DescribeMetadata(spec) },
-                PluggedMemoryBytes = pluggedBytes == 0 ? null : pluggedBytes,
-            },
-        };
+        return RandomNumberGenerator.GetBytes(seedBytes);
     }
 
     private Dictionary<string, string> DescribeMetadata(SandboxSpec spec)
@@ -137,10 +243,15 @@ public sealed partial class SandboxHost
         return metadata;
     }
 
-    private async Task<ResumeResult> ResumeAsync(
-        VirtualMachine vm, string id, SandboxSpec spec, long pluggedBytes, CancellationToken cancellationToken)
+    private async Task<ResumeResult> ResumeAsync(VirtualMachine vm, MachineStart start, long pluggedBytes, CancellationToken cancellationToken)
     {
-        OpenRequest request = DescribeResume(id, spec, pluggedBytes);
+        OpenRequest request = DescribeResume(start.Id, start.Spec, pluggedBytes);
+        if (start.Memory is not null)
+        {
+            // Its limits are in its memory, as they were when that was saved.
+            request = request with { Resume = request.Resume! with { RenewIdentity = start.RenewIdentity, Limits = null } };
+        }
+
         GuestStream stream = vm.Channel.OpenStream(GuestPort.Control, request);
         try
         {

@@ -5,6 +5,7 @@ using Microsoft.Extensions.Logging.Abstractions;
 using OpenSandbox.VirtioSerial;
 using OpenSandbox.Vmm.Golden;
 using OpenSandbox.Vmm.Qemu;
+using OpenSandbox.Vmm.State;
 
 namespace OpenSandbox.Vmm;
 
@@ -23,6 +24,7 @@ public sealed partial class SandboxHost : IAsyncDisposable
 {
     private readonly VmmContext _context;
     private readonly GoldenImage _golden;
+    private readonly GoldenLibrary _goldens;
     private readonly string _diskDirectory;
     private readonly ConcurrentDictionary<string, Sandbox> _sandboxes = new(StringComparer.Ordinal);
     private readonly CancellationTokenSource _closing = new();
@@ -30,12 +32,15 @@ public sealed partial class SandboxHost : IAsyncDisposable
     private readonly HashSet<string> _ids = new(StringComparer.Ordinal);
     private readonly TaskCompletionSource _noneCreating = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private int _creating;
+    private int _live; // sandboxes with a machine, or about to have one
     private Task? _disposed;
 
     private SandboxHost(VmmContext context, GoldenImage golden, string acceleratorReason)
     {
         _context = context;
         _golden = golden;
+        _goldens = new GoldenLibrary(context, golden);
+        Store = StateStore.Open(context.Options.StateDirectory);
         AcceleratorReason = acceleratorReason;
         Images = new SandboxImages(context.Options, context.Logger);
         _diskDirectory = Path.Combine(context.Options.StateDirectory, "disks");
@@ -174,7 +179,7 @@ public sealed partial class SandboxHost : IAsyncDisposable
         try
         {
             long started = Options.TimeProvider.GetTimestamp();
-            (Sandbox Sandbox, GuestStream? First) result = await StartAsync(id, spec, first, cancellationToken).ConfigureAwait(false);
+            (Sandbox Sandbox, GuestStream? First) result = await CreateNewAsync(id, spec, first, cancellationToken).ConfigureAwait(false);
             made = true;
             VmmLog.SandboxStarted(Logger, id, (long)Options.TimeProvider.GetElapsedTime(started).TotalMilliseconds);
             return result;
@@ -237,12 +242,7 @@ public sealed partial class SandboxHost : IAsyncDisposable
         lock (_gate)
         {
             ObjectDisposedException.ThrowIf(_disposed is not null, this);
-            if (_ids.Count >= Options.MaxSandboxes)
-            {
-                throw new SandboxCapacityException(
-                    $"{Options.MaxSandboxes} sandboxes exist already; end some, or raise SandboxHostOptions.MaxSandboxes");
-            }
-
+            CountMachine();
             string id;
             do
             {
@@ -255,6 +255,54 @@ public sealed partial class SandboxHost : IAsyncDisposable
         }
     }
 
+    /// <summary>A sandbox has no machine any more.</summary>
+    internal void Left()
+    {
+        lock (_gate)
+        {
+            _live--;
+        }
+    }
+
+    /// <summary>Starts a machine of a sandbox that exists, and counts it.</summary>
+    /// <exception cref="SandboxCapacityException">There are too many.</exception>
+    internal async Task<T> CountingAsync<T>(Func<Task<T>> start)
+    {
+        lock (_gate)
+        {
+            ObjectDisposedException.ThrowIf(_disposed is not null, this);
+            CountMachine();
+        }
+
+        bool started = false;
+        try
+        {
+            T result = await start().ConfigureAwait(false);
+            started = true;
+            return result;
+        }
+        finally
+        {
+            if (!started)
+            {
+                Left();
+            }
+        }
+    }
+
+    /// <summary>Counts a machine that is going to be started. The gate is held.</summary>
+    /// <exception cref="SandboxCapacityException">There are too many.</exception>
+    private void CountMachine()
+    {
+        if (_live >= Options.MaxSandboxes)
+        {
+            throw new SandboxCapacityException(
+                $"{Options.MaxSandboxes} sandboxes run already; end or hibernate some, or raise SandboxHostOptions.MaxSandboxes");
+        }
+
+        _live++;
+    }
+
     /// <summary>A creation has ended, and with it the id's if it failed.</summary>
     private void Release(string? failedId)
     {
@@ -263,6 +311,7 @@ public sealed partial class SandboxHost : IAsyncDisposable
             if (failedId is not null)
             {
                 _ids.Remove(failedId);
+                _live--;
             }
 
             if (--_creating == 0 && _disposed is not null)
@@ -307,7 +356,7 @@ public sealed partial class SandboxHost : IAsyncDisposable
         await _closing.CancelAsync().ConfigureAwait(false);
         await _noneCreating.Task.ConfigureAwait(false);
         await Task.WhenAll(_sandboxes.Values.Select(static sandbox => sandbox.DisposeAsync().AsTask())).ConfigureAwait(false);
-        _golden.Close();
+        await _goldens.CloseAsync().ConfigureAwait(false);
         _context.Dispose();
         _closing.Dispose();
     }

@@ -64,7 +64,7 @@ internal sealed partial class SandboxResizer
         {
             if (device.Type == "virtio-mem")
             {
-                plugged = plugged is null && device.SizeBytes >= 0 && device.SizeBytes <= _host.Golden.Shape.PluggableBytes
+                plugged = plugged is null && device.SizeBytes >= 0 && device.SizeBytes <= _golden.Shape.PluggableBytes
                     ? device.SizeBytes
                     : throw Nonsense();
             }

@@ -1,6 +1,8 @@
 using System.Diagnostics.CodeAnalysis;
 using OpenSandbox.Qmp;
 using OpenSandbox.VirtioSerial;
+using OpenSandbox.Vmm.Golden;
+using OpenSandbox.Vmm.Lifecycle;
 using OpenSandbox.Vmm.Qemu;
 
 namespace OpenSandbox.Vmm;
@@ -21,31 +23,33 @@ internal sealed partial class SandboxResizer
     private readonly Sandbox _sandbox;
     private readonly SandboxHost _host;
     private readonly VirtualMachine _vm;
+    private readonly GoldenImage _golden;
     private readonly SemaphoreSlim _turn = new(1, 1);
     private SandboxLimits _limits;
     private int? _unsettledMib; // while limits and memory may differ: the size in force if nothing is plugged in. Only in turn.
 
-    internal SandboxResizer(Sandbox sandbox, SandboxHost host, VirtualMachine vm)
+    internal SandboxResizer(Sandbox sandbox, SandboxHost host, SandboxRun run, SandboxLimits? limits)
     {
         _sandbox = sandbox;
         _host = host;
-        _vm = vm;
+        _vm = run.Machine;
+        _golden = run.Golden;
         SandboxSpec spec = sandbox.Spec;
         int memory = spec.MemoryMib ?? BaseMib;
-        _limits = new SandboxLimits
+        _limits = limits ?? new SandboxLimits
         {
             MemoryMib = memory,
-            MemoryMaxBytes = Math.Min(ProcessBytes((long)memory << Mebi), ProcessBytes(sandbox.Resumed.MemoryBytes)),
+            MemoryMaxBytes = Math.Min(ProcessBytes((long)memory << Mebi), ProcessBytes(run.Resumed.MemoryBytes)),
             CpuPercent = spec.CpuMaxPercent ?? 80 * host.Options.VcpuCount,
             PidsMax = spec.PidsMax,
-            GuestMemoryBytes = sandbox.Resumed.MemoryBytes,
+            GuestMemoryBytes = run.Resumed.MemoryBytes,
         };
     }
 
     /// <summary>As last set or asked for.</summary>
     internal SandboxLimits Limits => Volatile.Read(ref _limits);
 
-    private int BaseMib => _host.Golden.Shape.BaseMemoryMib;
+    private int BaseMib => _golden.Shape.BaseMemoryMib;
 
     private SandboxHostOptions Options => _host.Options;
 
@@ -81,6 +85,18 @@ internal sealed partial class SandboxResizer
             _turn.Release();
         }
     }
+
+    /// <summary>Keeps changes away while the sandbox is saved: what it has then must be one of the states between two changes.</summary>
+    /// <param name="cancellationToken">Stops waiting for a change that is being carried out.</param>
+    /// <returns>Dispose it to let changes begin again.</returns>
+    internal async Task<IDisposable> HoldAsync(CancellationToken cancellationToken)
+    {
+        await _turn.WaitAsync(cancellationToken).ConfigureAwait(false);
+        return new Hold(_turn);
+    }
+
+    /// <summary>Hot-plugged memory that the device has, as last settled, bytes.</summary>
+    internal long PluggedNow => PluggedBytes(Limits.MemoryMib);
 
     /// <summary>Carries a change out.</summary>
     internal async Task<SandboxLimits> ResizeAsync(SandboxResize resize, CancellationToken cancellationToken)
@@ -335,5 +351,12 @@ internal sealed partial class SandboxResizer
         };
         Volatile.Write(ref _limits, now);
         return now;
+    }
+
+    private sealed class Hold(SemaphoreSlim turn) : IDisposable
+    {
+        private SemaphoreSlim? _turn = turn;
+
+        public void Dispose() => Interlocked.Exchange(ref _turn, null)?.Release();
     }
 }

@@ -47,6 +47,12 @@ public sealed record SandboxSpec
     /// </summary>
     public IReadOnlyDictionary<string, string> Metadata { get; init; } = ReadOnlyDictionary<string, string>.Empty;
 
+    /// <summary>
+    /// What its owner wants to find it by; the guest is not told. At most 64 entries, names of 1 to 128 bytes, values of up to 1,024.
+    /// Default: empty.
+    /// </summary>
+    public IReadOnlyDictionary<string, string> Labels { get; init; } = ReadOnlyDictionary<string, string>.Empty;
+
     internal void Validate(SandboxHostOptions options)
     {
         if (MemoryMib is int memory)
@@ -90,6 +96,7 @@ public sealed record SandboxSpec
 
         ArgumentNullException.ThrowIfNull(Metadata);
         GuestText.ValidateMetadata(Metadata);
+        State.SandboxLabels.Validate(Labels);
         ArgumentNullException.ThrowIfNull(EnvironmentVariables);
         GuestText.ValidateEnvironment(EnvironmentVariables);
     }

@@ -61,4 +61,28 @@ internal static partial class VmmLog
 
     [LoggerMessage(4032, LogLevel.Warning, "Sandbox {SandboxId}: its limits may not match its memory until it is resized again")]
     internal static partial void ResizeUnsettled(ILogger logger, string sandboxId, Exception failure);
+
+    [LoggerMessage(4040, LogLevel.Warning, "Sandbox {SandboxId}: its guest could not be let go on after a failure; it goes on by itself if it still can")]
+    internal static partial void ReleaseFailed(ILogger logger, string sandboxId, Exception failure);
+
+    [LoggerMessage(4041, LogLevel.Information, "Sandbox {SandboxId} forked {Count} times; it stood still for {StoppedMilliseconds} ms")]
+    internal static partial void SandboxForked(ILogger logger, string sandboxId, int count, long stoppedMilliseconds);
+
+    [LoggerMessage(4042, LogLevel.Information, "Sandbox {SandboxId} hibernated: {Pages} pages in {Bytes} bytes, {Milliseconds} ms")]
+    internal static partial void SandboxHibernated(ILogger logger, string sandboxId, long pages, long bytes, long milliseconds);
+
+    [LoggerMessage(4043, LogLevel.Information, "Sandbox {SandboxId} woken in {Milliseconds} ms, with its memory: {Memory}")]
+    internal static partial void SandboxWoken(ILogger logger, string sandboxId, bool memory, long milliseconds);
+
+    [LoggerMessage(4044, LogLevel.Information, "Sandbox {SandboxId}: checkpoint {CheckpointId} made; it stood still for {StoppedMilliseconds} ms")]
+    internal static partial void CheckpointMade(ILogger logger, string sandboxId, string checkpointId, long stoppedMilliseconds);
+
+    [LoggerMessage(4045, LogLevel.Information, "Sandbox {SandboxId} went back to checkpoint {CheckpointId} in {Milliseconds} ms, with its memory: {Memory}")]
+    internal static partial void SandboxRestored(ILogger logger, string sandboxId, string checkpointId, bool memory, long milliseconds);
+
+    [LoggerMessage(4046, LogLevel.Warning, "{Path} is damaged and left alone: {Problem}")]
+    internal static partial void DamagedState(ILogger logger, string path, string problem);
+
+    [LoggerMessage(4047, LogLevel.Debug, "{Path} is not swept: {Reason}")]
+    internal static partial void SweepKept(ILogger logger, string path, string reason);
 }

@@ -6,6 +6,7 @@ public sealed class FrameSourceTests
 {
     private const ulong First = 0x1_0000_0011;
     private const ulong Second = 0x2_0000_0022;
+    private const ulong Third = 0x3_0000_0033;
 
     [Theory]
     [InlineData(1)]
@@ -42,10 +43,50 @@ public sealed class FrameSourceTests
         Assert.Equal(["preamble 17", "broken"], Drain([.. Preamble(First), .. garbage], 4096));
     }
 
-    private static List<string> Drain(byte[] bytes, int piece)
+    [Theory]
+    [InlineData(1)]
+    [InlineData(31)]
+    [InlineData(4096)]
+    public void Reset_ExpectedSession_PassesOthersInTheContentBy(int piece)
+    {
+        byte[] forged = [.. Enumerable.Repeat(Preamble(Second), 2_000).SelectMany(static bytes => bytes)];
+        byte[] bytes = [.. Ping(First, "lost"u8)[..9], .. forged, .. new byte[ProtocolConstants.ReconnectPaddingSize], .. Preamble(Third), .. Ping(Third, "on"u8)];
+        var source = new FrameSource();
+        source.Reset(Third);
+
+        Assert.Equal(["preamble 51", "on"], Drain(bytes, piece, source));
+    }
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(64_000)]
+    public void Reset_SessionThatWasPassedByJustNow_IsFoundAgainWithWhatFollowedIt(int between)
     {
         var source = new FrameSource();
+        source.Reset(First);
+        byte[] payload = new byte[between % ProtocolConstants.MaxPayloadSize];
+        Assert.Empty(Drain([.. "noise"u8, .. Preamble(Second), .. Ping(Second, "one"u8), .. payload.Length > 0 ? Ping(Second, payload) : []], 4096, source));
+        source.Reset(Second);
+
+        List<string> seen = Drain([], 4096, source);
+        Assert.Equal(["preamble 34", "one"], seen[..2]);
+    }
+
+    [Fact]
+    public void Search_ForASessionThatDoesNotCome_NeverFills()
+    {
+        byte[] forged = [.. Enumerable.Repeat(Preamble(Second), 40_000).SelectMany(static bytes => bytes)];
+        var source = new FrameSource();
+        source.Reset(First);
+        Assert.Empty(Drain([.. Preamble(Second), .. new byte[500_000], .. forged], 4096, source));
+        Assert.Equal(["preamble 17"], Drain(Preamble(First), 7, source));
+    }
+
+    private static List<string> Drain(byte[] bytes, int piece, FrameSource? from = null)
+    {
+        FrameSource source = from ?? new FrameSource();
         var seen = new List<string>();
+        Take(source, seen);
         for (int at = 0; at < bytes.Length;)
         {
             Span<byte> room = source.Room;
@@ -54,19 +95,24 @@ public sealed class FrameSourceTests
             bytes.AsSpan(at, count).CopyTo(room);
             source.Advance(count);
             at += count;
-            FrameSourceStatus status;
-            while ((status = source.Next(out _, out ReadOnlySpan<byte> payload, out Preamble preamble)) != FrameSourceStatus.NeedMoreData)
-            {
-                seen.Add(status switch
-                {
-                    FrameSourceStatus.Frame => System.Text.Encoding.ASCII.GetString(payload),
-                    FrameSourceStatus.Preamble => $"preamble {preamble.SessionTag}",
-                    _ => "broken",
-                });
-            }
+            Take(source, seen);
         }
 
         return seen;
+    }
+
+    private static void Take(FrameSource source, List<string> seen)
+    {
+        FrameSourceStatus status;
+        while ((status = source.Next(out _, out ReadOnlySpan<byte> payload, out Preamble preamble)) != FrameSourceStatus.NeedMoreData)
+        {
+            seen.Add(status switch
+            {
+                FrameSourceStatus.Frame => System.Text.Encoding.ASCII.GetString(payload),
+                FrameSourceStatus.Preamble => $"preamble {preamble.SessionTag}",
+                _ => "broken",
+            });
+        }
     }
 
     private static byte[] Preamble(ulong epoch)

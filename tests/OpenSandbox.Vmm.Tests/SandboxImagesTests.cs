@@ -17,12 +17,12 @@ public sealed class SandboxImagesTests
         Assert.True(images.IsCurrent("first", "source-1"));
         Assert.False(images.IsCurrent("first", "source-2"));
         Assert.True(image.StoredBytes < 10 << 20, $"{image.StoredBytes} bytes stored: not sparse");
-        images.OpenRootfs("first", image.VirtualBytes).Dispose();
-        images.OpenRootfs(image.Digest, image.VirtualBytes).Dispose();
+        images.OpenRootfs("first", image.VirtualBytes).File.Dispose();
+        images.OpenRootfs(image.Digest, image.VirtualBytes).File.Dispose();
 
         Assert.True(await images.RemoveAsync("first"));
         Assert.False(await images.RemoveAsync("first"));
-        images.OpenRootfs("second", image.VirtualBytes).Dispose();
+        images.OpenRootfs("second", image.VirtualBytes).File.Dispose();
         Assert.True(await images.RemoveAsync("second"));
         Assert.Throws<SandboxImageException>(() => images.OpenRootfs(image.Digest, image.VirtualBytes));
         Assert.DoesNotContain(Directory.EnumerateDirectories(Path.Combine(directory.Path, "images")), static path => !path.EndsWith("refs", StringComparison.Ordinal));
@@ -86,7 +86,7 @@ public sealed class SandboxImagesTests
         Assert.Contains("Import it anew", failure.Message, StringComparison.Ordinal);
         SandboxImage again = await images.ImportAsync("name", WriteExt4Like(directory, seed: 2));
         Assert.Equal(image.Digest, again.Digest);
-        images.OpenRootfs("name", image.VirtualBytes).Dispose();
+        images.OpenRootfs("name", image.VirtualBytes).File.Dispose();
     }
 
     [Fact]
@@ -103,7 +103,7 @@ public sealed class SandboxImagesTests
         Assert.True(await images.RemoveAsync("other"));
         await File.WriteAllTextAsync(reference, content);
 
-        images.OpenRootfs("kept", kept.VirtualBytes).Dispose();
+        images.OpenRootfs("kept", kept.VirtualBytes).File.Dispose();
         Assert.Equal(["kept"], images.List().Select(static image => image.Name));
     }
 

@@ -82,7 +82,7 @@ internal sealed class FloorProgram : IAsyncDisposable
 
         void AddBase(string name, long bytes)
         {
-            SafeFileHandle file = host.Images.OpenRootfs(name, bytes);
+            SafeFileHandle file = host.Images.OpenRootfs(name, bytes).File;
             owned.Add(file);
             descriptors.Add(file);
         }

@@ -3,7 +3,7 @@ using System.Runtime.CompilerServices;
 
 namespace OpenSandbox.VirtioSerial;
 
-/// <content>The session itself, stream 0 of the control port: Hello, Ping, Quiesce.</content>
+/// <content>The session itself, stream 0 of the control port: Hello and Ping; GuestChannel.Quiesce has Quiesce and Thaw.</content>
 public sealed partial class GuestChannel
 {
     /// <summary>Pings without an answer; the next one waits. Bounds what a silent guest makes a caller with short deadlines pile up.</summary>
@@ -16,7 +16,6 @@ public sealed partial class GuestChannel
     private readonly Stack<PingOperation> _sparePings = new();
     private AgentHello? _received;
     private bool _bulkEstablished;
-    private TaskCompletionSource<QuiesceReply>? _quiesce;
 
     /// <summary>Waits until the agent has answered on the control and bulk ports; the network port is not waited for.</summary>
     /// <param name="cancellationToken">Ends the wait.</param>
@@ -52,44 +51,6 @@ public sealed partial class GuestChannel
         return PingCoreAsync(payload, cancellationToken);
     }
 
-    /// <summary>Asks the agent to become idle, so that the VM can be saved.</summary>
-    /// <param name="request">How.</param>
-    /// <param name="cancellationToken">Ends the wait; whether the agent is idle is unknown then, and nothing may be saved.</param>
-    /// <returns>The agent's answer. After <c>Ok</c> it sends nothing until the next session.</returns>
-    /// <exception cref="InvalidOperationException">An earlier Quiesce has not been answered yet.</exception>
-    /// <exception cref="GuestChannelException">The channel has ended.</exception>
-    public async Task<QuiesceReply> QuiesceAsync(QuiesceRequest request, CancellationToken cancellationToken = default)
-    {
-        ArgumentNullException.ThrowIfNull(request);
-        cancellationToken.ThrowIfCancellationRequested();
-        var reply = new TaskCompletionSource<QuiesceReply>(TaskCreationOptions.RunContinuationsAsynchronously);
-        using (JsonPayloadBuffer json = JsonPayloadBuffer.Write(
-            request, ProtocolJsonContext.Default.QuiesceRequest, ProtocolConstants.MaxPayloadSize))
-        {
-            lock (_sessionLock)
-            {
-                ThrowIfFailed();
-                if (_quiesce is not null)
-                {
-                    throw new InvalidOperationException("An earlier Quiesce has not been answered yet.");
-                }
-
-                _quiesce = reply;
-                _control.Writer.Append(FrameType.Quiesce, 0, 0, json.Written);
-            }
-        }
-
-        _control.Writer.Flush();
-        try
-        {
-            return await reply.Task.WaitAsync(cancellationToken).ConfigureAwait(false);
-        }
-        catch (GuestChannelException e) when (ReferenceEquals(e, Failure))
-        {
-            throw e.ForCaller();
-        }
-    }
-
     /// <summary>The agent has answered the preamble of a port.</summary>
     internal void OnPreamble(GuestPort port, Preamble answer)
     {
@@ -107,7 +68,7 @@ public sealed partial class GuestChannel
     /// <summary>A frame of stream 0 has come.</summary>
     internal void OnSessionFrame(GuestPort port, FrameType type, in ReadOnlySequence<byte> payload)
     {
-        if (port != GuestPort.Control || type is not (FrameType.Hello or FrameType.Pong or FrameType.Quiesced))
+        if (port != GuestPort.Control || type is not (FrameType.Hello or FrameType.Pong or FrameType.Quiesced or FrameType.Thawed))
         {
             throw new GuestProtocolException(ProtocolViolation.WrongDirection, $"The guest sent {type} on the {port} port.");
         }
@@ -119,13 +80,17 @@ public sealed partial class GuestChannel
         }
 
         RequireHello(type);
-        if (type == FrameType.Pong)
+        switch (type)
         {
-            OnPong(payload);
-        }
-        else
-        {
-            OnQuiesced(payload);
+            case FrameType.Pong:
+                OnPong(payload);
+                break;
+            case FrameType.Quiesced:
+                OnQuiesced(payload);
+                break;
+            default:
+                OnThawed(payload);
+                break;
         }
     }
 
@@ -176,19 +141,6 @@ public sealed partial class GuestChannel
         {
             _hello.TrySetResult(_received);
         }
-    }
-
-    private void OnQuiesced(in ReadOnlySequence<byte> payload)
-    {
-        QuiesceReply reply = StoredPayload.Parse(payload, ProtocolJsonContext.Default.QuiesceReply, FrameType.Quiesced);
-        TaskCompletionSource<QuiesceReply> waiting;
-        lock (_sessionLock)
-        {
-            waiting = _quiesce ?? throw new GuestProtocolException(ProtocolViolation.OutOfOrder, "Quiesced, which nobody asked for.");
-            _quiesce = null;
-        }
-
-        waiting.TrySetResult(reply);
     }
 
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
@@ -310,10 +262,8 @@ public sealed partial class GuestChannel
 
     private void FailSession(GuestChannelException cause)
     {
-        TaskCompletionSource<QuiesceReply>? quiesce;
         lock (_sessionLock)
         {
-            quiesce = _quiesce;
             foreach (PingOperation ping in _pings)
             {
                 if (ping.Abandoned)
@@ -329,15 +279,10 @@ public sealed partial class GuestChannel
             _pings.Clear();
         }
 
-        // Observed here: nobody has to wait for Hello, and whoever asked for Quiesce may have gone.
-        if (quiesce is not null && quiesce.TrySetException(cause))
-        {
-            _ = quiesce.Task.Exception;
-        }
-
+        FailQuiesce(cause);
         if (_hello.TrySetException(cause))
         {
-            _ = _hello.Task.Exception;
+            _ = _hello.Task.Exception; // Observed: nobody has to wait for Hello.
         }
     }
 }

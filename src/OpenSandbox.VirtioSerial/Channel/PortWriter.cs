@@ -36,6 +36,7 @@ internal sealed class PortWriter
     private int _unsent;
     private bool _sending;
     private bool _closed;
+    private List<byte[]>? _held;
     private Task _pump = Task.CompletedTask;
 
     /// <summary>Makes the writer.</summary>
@@ -50,7 +51,12 @@ internal sealed class PortWriter
     }
 
     /// <summary>Appends one frame.</summary>
-    internal void Append(FrameType type, byte flags, uint streamId, ReadOnlySpan<byte> payload)
+    /// <param name="type">Its type.</param>
+    /// <param name="flags">Its flags.</param>
+    /// <param name="streamId">Its stream.</param>
+    /// <param name="payload">Its payload.</param>
+    /// <param name="order">How it stands to a hold.</param>
+    internal void Append(FrameType type, byte flags, uint streamId, ReadOnlySpan<byte> payload, FrameOrder order = FrameOrder.Ordinary)
     {
         int size = ProtocolConstants.HeaderSize + payload.Length + ProtocolConstants.TrailerSize;
         lock (_lock)
@@ -60,7 +66,12 @@ internal sealed class PortWriter
                 return;
             }
 
-            Span<byte> frame = Reserve(size);
+            Span<byte> frame = _held is not null && order == FrameOrder.Ordinary ? Withhold(size) : Reserve(size);
+            if (order == FrameOrder.Last)
+            {
+                _held ??= [];
+            }
+
             payload.CopyTo(frame[ProtocolConstants.HeaderSize..]);
             FrameWriter.Seal(frame, type, flags, streamId, _sessionTag, payload.Length);
             if (_unsent <= MaxUnsent)
@@ -72,6 +83,24 @@ internal sealed class PortWriter
         }
 
         _lost(new IOException($"more than {MaxUnsent} bytes wait for the guest, which does not read"));
+    }
+
+    /// <summary>Ends a hold: what was held back follows, in the order in which it was appended. Flush afterwards.</summary>
+    internal void Release()
+    {
+        lock (_lock)
+        {
+            List<byte[]> held = _held ?? [];
+            _held = null;
+            foreach (byte[] frame in held)
+            {
+                if (!_closed)
+                {
+                    _unsent -= frame.Length; // it was counted already
+                    frame.CopyTo(Reserve(frame.Length));
+                }
+            }
+        }
     }
 
     /// <summary>Appends bytes that are no frame: padding and preamble.</summary>
@@ -138,9 +167,18 @@ internal sealed class PortWriter
             _closed = true;
             _head = null;
             _tail = null;
+            _held = null;
             _waiters.Clear();
             return _pump;
         }
+    }
+
+    private Span<byte> Withhold(int size)
+    {
+        byte[] frame = new byte[size];
+        _held!.Add(frame);
+        _unsent += size;
+        return frame;
     }
 
     private Span<byte> Reserve(int size)

@@ -58,7 +58,7 @@ public readonly record struct FrameHeader(FrameType Type, byte Flags, uint Strea
         uint length = BinaryPrimitives.ReadUInt32LittleEndian(source[LengthOffset..]);
         var type = (FrameType)source[TypeOffset];
         byte flags = source[FlagsOffset];
-        if (type is < FrameType.Hello or > FrameType.Quiesced)
+        if (type is < FrameType.Hello or > FrameType.Thawed)
         {
             return FrameError.UnknownType;
         }
@@ -95,7 +95,7 @@ public readonly record struct FrameHeader(FrameType Type, byte Flags, uint Strea
     private FrameError CheckShape()
     {
         bool sessionFrame = Type is FrameType.Hello or FrameType.Welcome or FrameType.Ping or FrameType.Pong
-            or FrameType.Quiesce or FrameType.Quiesced;
+            or FrameType.Quiesce or FrameType.Quiesced or FrameType.Thaw or FrameType.Thawed;
         if (sessionFrame != (StreamId == 0))
         {
             return FrameError.WrongStream;

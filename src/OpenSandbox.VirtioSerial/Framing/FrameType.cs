@@ -47,4 +47,10 @@ public enum FrameType : byte
 
     /// <summary>Agent to host, stream 0: the answer to <see cref="Quiesce"/> (<see cref="QuiesceReply"/>).</summary>
     Quiesced = 15,
+
+    /// <summary>Host to agent, stream 0: go on after <see cref="Quiesced"/> for a snapshot (<see cref="ThawRequest"/>).</summary>
+    Thaw = 16,
+
+    /// <summary>Agent to host, stream 0: the answer to <see cref="Thaw"/> (<see cref="ThawedReply"/>).</summary>
+    Thawed = 17,
 }

@@ -14,4 +14,10 @@ public sealed record AgentHello
 
     /// <summary>Whether a resume has been done since the golden snapshot.</summary>
     public bool Resumed { get; init; }
+
+    /// <summary>
+    /// Whether the guest is frozen since a quiesce for a snapshot (<see cref="QuiesceRequest.Snapshot"/>): user processes and file systems stand
+    /// still until this session's resume.
+    /// </summary>
+    public bool Quiesced { get; init; }
 }

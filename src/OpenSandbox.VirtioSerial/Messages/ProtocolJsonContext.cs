@@ -27,6 +27,8 @@ namespace OpenSandbox.VirtioSerial;
 [JsonSerializable(typeof(HostWelcome))]
 [JsonSerializable(typeof(QuiesceRequest))]
 [JsonSerializable(typeof(QuiesceReply))]
+[JsonSerializable(typeof(ThawRequest))]
+[JsonSerializable(typeof(ThawedReply))]
 [JsonSerializable(typeof(ItemHead))]
 [JsonSerializable(typeof(ItemReply))]
 [JsonSerializable(typeof(ItemError))]

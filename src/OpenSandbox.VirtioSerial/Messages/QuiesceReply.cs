@@ -9,6 +9,6 @@ public sealed record QuiesceReply
     /// <summary>Streams that were open, the reason when <see cref="Ok"/> is false.</summary>
     public int OpenStreams { get; init; }
 
-    /// <summary>Another reason why not, for people.</summary>
+    /// <summary>Another reason why not, for people. Everything done so far has been undone then.</summary>
     public string? Reason { get; init; }
 }

@@ -29,4 +29,10 @@ public sealed record ResumeRequest
 
     /// <summary>What the metadata service tells the sandbox's processes; absent: nothing.</summary>
     public SandboxDescription? Description { get; init; }
+
+    /// <summary>
+    /// Whether a guest that was resumed before gets a new <c>/etc/machine-id</c>: a copy of another sandbox needs one. Only where
+    /// <see cref="AgentHello.Quiesced"/>; the first resume always makes one. Default: no.
+    /// </summary>
+    public bool RenewIdentity { get; init; }
 }

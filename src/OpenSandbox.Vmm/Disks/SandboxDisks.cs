@@ -1,50 +1,42 @@
-using Microsoft.Win32.SafeHandles;
-using OpenSandbox.Vmm.Qemu;
-
 namespace OpenSandbox.Vmm.Disks;
 
-/// <summary>The files behind a sandbox's disks while QEMU is being started: it inherits them, and ours are closed afterwards.</summary>
-internal sealed class SandboxDisks : IDisposable
+/// <summary>The disks of a sandbox that runs.</summary>
+/// <param name="Rootfs">The root disk, if any.</param>
+/// <param name="Workspace">The workspace, if any.</param>
+internal sealed record SandboxDisks(SandboxDisk? Rootfs, SandboxDisk? Workspace) : IDisposable
 {
-    private (SafeFileHandle Overlay, SafeFileHandle Base)? _rootfs;
-    private (SafeFileHandle Overlay, SafeFileHandle Base)? _workspace;
+    /// <summary>Those that there are.</summary>
+    internal IReadOnlyList<SandboxDisk> All { get; } = [.. new[] { Rootfs, Workspace }.OfType<SandboxDisk>()];
 
-    /// <summary>Puts a fresh overlay above an image; takes ownership of the image's handle.</summary>
-    internal void AddRootfs(SafeFileHandle image, string directory, long diskBytes) => _rootfs = Stack(image, directory, diskBytes);
+    /// <summary>QEMU has been started: it has its own copies of the handles.</summary>
+    internal void CloseHanded()
+    {
+        Rootfs?.CloseHanded();
+        Workspace?.CloseHanded();
+    }
 
-    /// <summary>Puts a fresh overlay above the empty workspace; takes ownership of its handle.</summary>
-    internal void AddWorkspace(SafeFileHandle image, string directory, long diskBytes) => _workspace = Stack(image, directory, diskBytes);
+    /// <summary>All of them as they are, for when nobody writes to the active layers any more.</summary>
+    internal FrozenDisks Freeze() => Take(static disk => disk.Freeze());
 
-    internal DiskDescriptors? DescribeRootfs(VmDescriptors descriptors) => Describe(_rootfs, descriptors);
-
-    internal DiskDescriptors? DescribeWorkspace(VmDescriptors descriptors) => Describe(_workspace, descriptors);
+    /// <summary>What lies below the active layers.</summary>
+    internal FrozenDisks ShareBelow() => Take(static disk => disk.Below.Share());
 
     public void Dispose()
     {
-        _rootfs?.Overlay.Dispose();
-        _rootfs?.Base.Dispose();
-        _workspace?.Overlay.Dispose();
-        _workspace?.Base.Dispose();
+        Rootfs?.Dispose();
+        Workspace?.Dispose();
     }
 
-    private static DiskDescriptors? Describe((SafeFileHandle Overlay, SafeFileHandle Base)? disk, VmDescriptors descriptors) =>
-        disk is (SafeFileHandle overlay, SafeFileHandle below)
-            ? new DiskDescriptors(descriptors.Add(overlay), descriptors.Add(below))
-            : null;
-
-    private static (SafeFileHandle Overlay, SafeFileHandle Base) Stack(SafeFileHandle image, string directory, long diskBytes)
+    private FrozenDisks Take(Func<SandboxDisk, FrozenDisk> take)
     {
-        SafeFileHandle? overlay = null;
+        FrozenDisk? rootfs = Rootfs is null ? null : take(Rootfs);
         try
         {
-            overlay = UnnamedFile.Create(directory);
-            Qcow2Overlay.Format(overlay, diskBytes);
-            return (overlay, image);
+            return new FrozenDisks(rootfs, Workspace is null ? null : take(Workspace));
         }
         catch
         {
-            overlay?.Dispose();
-            image.Dispose();
+            rootfs?.Dispose();
             throw;
         }
     }

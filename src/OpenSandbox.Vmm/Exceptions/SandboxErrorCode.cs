@@ -56,4 +56,10 @@ public enum SandboxErrorCode
 
     /// <summary>A sandbox's memory could be changed only in part.</summary>
     ResizeIncomplete,
+
+    /// <summary>Another operation on the sandbox is under way.</summary>
+    Conflict,
+
+    /// <summary>Something that was saved is missing, damaged or does not fit.</summary>
+    Snapshot,
 }

@@ -7,6 +7,8 @@ namespace OpenSandbox.Vmm;
 /// ├─ SandboxOperationException   this call failed; the sandbox is still usable
 /// ├─ SandboxTimeoutException     a deadline of this library passed
 /// ├─ SandboxStateException       the sandbox is in the wrong state for the call
+/// ├─ SandboxConflictException    another operation on it is under way: try later
+/// ├─ SandboxSnapshotException    something saved is missing, damaged or does not fit
 /// ├─ SandboxMemoryInUseException it cannot be made so small; nothing was changed
 /// ├─ SandboxResizeException      it got another size than the one asked for
 /// ├─ SandboxLostException        the sandbox is gone: dispose it

@@ -3,8 +3,8 @@ namespace OpenSandbox.Vmm;
 /// <summary>The sandbox is in the wrong state for the call.</summary>
 public sealed class SandboxStateException : SandboxException
 {
-    internal SandboxStateException(string sandboxId, SandboxState actual, SandboxState required)
-        : base(SandboxErrorCode.WrongState, sandboxId, $"sandbox {sandboxId} is {actual}, but the call needs {required}", null)
+    internal SandboxStateException(string sandboxId, SandboxState actual, SandboxState required, Exception? inner = null)
+        : base(SandboxErrorCode.WrongState, sandboxId, $"sandbox {sandboxId} is {actual}, but the call needs {required}", inner)
     {
         Actual = actual;
         Required = required;

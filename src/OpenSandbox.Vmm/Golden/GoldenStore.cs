@@ -61,6 +61,16 @@ internal sealed class GoldenStore
         return await BuildAsync(identity, key, directory, buildLimit, cancellationToken).ConfigureAwait(false);
     }
 
+    /// <summary>Loads a snapshot that must be there: one that a saved sandbox needs is never built anew, its memory would not be the same.</summary>
+    /// <exception cref="GoldenImageException">It is missing, damaged, or made for another host; says everything that is.</exception>
+    internal GoldenImage LoadExisting(GoldenIdentity identity, string key, CancellationToken cancellationToken)
+    {
+        string directory = Path.Combine(_directory, key);
+        return Directory.Exists(directory)
+            ? Load(directory, identity, key, cancellationToken)
+            : throw new GoldenImageException($"golden snapshot {key}", [$"{directory} does not exist any more"]);
+    }
+
     /// <summary>Loads a snapshot and checks all of it.</summary>
     /// <exception cref="GoldenImageException">Something is missing, damaged, or made for another host; says everything that is.</exception>
     internal static GoldenImage Load(string directory, GoldenIdentity wanted, string key, CancellationToken cancellationToken)

@@ -18,7 +18,7 @@ internal static class GuestErrors
                 CodeOf(refused.Errno, refused.Code), sandbox.Id, refused.Errno, StepOf(refused.Step), $"sandbox {sandbox.Id}: {what}: {refused.Message}", refused);
         }
 
-        return new SandboxLostException(sandbox.Id, await sandbox.GetExitAsync(failure).ConfigureAwait(false), failure);
+        return await sandbox.ExplainEndAsync(failure).ConfigureAwait(false);
     }
 
     /// <summary>The exception for one of several files.</summary>

@@ -147,8 +147,9 @@ public sealed class SandboxImages
     }
 
     /// <summary>Opens an image read-only for a sandbox; the descriptor keeps its content alive whatever happens to the name.</summary>
+    /// <returns>The image's digest, and the file.</returns>
     /// <exception cref="SandboxImageException">There is none, or it is damaged.</exception>
-    internal SafeFileHandle OpenRootfs(string nameOrDigest, long diskBytes)
+    internal (string Digest, SafeFileHandle File) OpenRootfs(string nameOrDigest, long diskBytes)
     {
         string digest = IsDigest(nameOrDigest)
             ? nameOrDigest
@@ -174,7 +175,7 @@ public sealed class SandboxImages
                 $"image '{nameOrDigest}' has {length} bytes; its manifest says {manifest.VirtualBytes} and the disk has {diskBytes}. Import it anew");
         }
 
-        return file;
+        return (digest, file);
     }
 
     /// <summary>Whether an image is stored as its manifest says.</summary>

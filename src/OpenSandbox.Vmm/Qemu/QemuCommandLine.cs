@@ -16,6 +16,12 @@ internal static class QemuCommandLine
     /// <summary>Part of the golden snapshot's identity: raised when the device list or its order changes.</summary>
     internal const int DeviceListVersion = 2;
 
+    /// <summary>Block node of the root disk.</summary>
+    internal const string RootfsName = "rootfs";
+
+    /// <summary>Block node of the workspace.</summary>
+    internal const string WorkspaceName = "workspace";
+
     /// <summary>QOM path of the virtio-mem device.</summary>
     internal const string MemoryDevicePath = "/machine/peripheral/plugmem";
 
@@ -44,8 +50,8 @@ internal static class QemuCommandLine
     internal static List<string> ForBuilder(string qemu, VmShape shape, VmChannels channels, int kernel, int initramfs)
     {
         List<string> arguments = Common(qemu, shape, channels, sharedRam: true);
-        AddEmptyDisk(arguments, "rootfs", shape.RootfsBytes);
-        AddEmptyDisk(arguments, "workspace", shape.WorkspaceBytes);
+        AddEmptyDisk(arguments, RootfsName, shape.RootfsBytes);
+        AddEmptyDisk(arguments, WorkspaceName, shape.WorkspaceBytes);
         AddDevices(arguments);
         arguments.AddRange(["-kernel", Descriptor(kernel), "-initrd", Descriptor(initramfs), "-append", KernelCommandLine]);
         return arguments;
@@ -53,14 +59,14 @@ internal static class QemuCommandLine
 
     /// <summary>
     /// A machine that loads a device state on its own and runs at once: no kernel, no monitor command on the way. Its RAM is the golden
-    /// template, mapped copy-on-write.
+    /// template, mapped copy-on-write. The state may be a file, or a socket: then the machine waits until it has come.
     /// </summary>
     internal static List<string> ForRestore(
         string qemu, VmShape shape, VmChannels channels, int deviceState, DiskDescriptors? rootfs, DiskDescriptors? workspace)
     {
         List<string> arguments = Common(qemu, shape, channels, sharedRam: false);
-        AddDisk(arguments, "rootfs", shape.RootfsBytes, rootfs, firstFdSet: 1);
-        AddDisk(arguments, "workspace", shape.WorkspaceBytes, workspace, firstFdSet: 3);
+        AddDisk(arguments, RootfsName, shape.RootfsBytes, rootfs);
+        AddDisk(arguments, WorkspaceName, shape.WorkspaceBytes, workspace);
         AddDevices(arguments);
 
         // The state was written by xen-save-devices-state, which has no configuration section and no RAM.
@@ -114,9 +120,16 @@ internal static class QemuCommandLine
     private static void AddEmptyDisk(List<string> arguments, string name, long size) =>
         arguments.AddRange(["-blockdev", $$"""{"driver":"null-co","node-name":"{{name}}","size":{{size}},"read-zeroes":true}"""]);
 
-    private static void AddDisk(List<string> arguments, string name, long size, DiskDescriptors? disk, int firstFdSet)
+    /// <summary>Id of the fdset of a disk's layer: the image and the layers have their own, so that none is confused with another.</summary>
+    private static int FrozenFdSet(int firstFdSet, int layer) => (firstFdSet * 100) + layer;
+
+    /// <summary>Id of the fdset of the layer that a disk is started with.</summary>
+    internal static int OverlayFdSet(string name) => name == RootfsName ? 1 : 3;
+
+    private static void AddDisk(List<string> arguments, string name, long size, DiskDescriptors? descriptors)
     {
-        if (disk is not DiskDescriptors descriptors)
+        int firstFdSet = OverlayFdSet(name);
+        if (descriptors is null)
         {
             AddEmptyDisk(arguments, name, size);
             return;
@@ -129,8 +142,25 @@ internal static class QemuCommandLine
             "-add-fd", $"fd={descriptors.Base},set={baseSet}",
             "-blockdev", $$"""{"driver":"file","node-name":"{{name}}-base-file","filename":"/dev/fdset/{{baseSet}}","read-only":true,"locking":"off"}""",
             "-blockdev", $$"""{"driver":"raw","node-name":"{{name}}-base","file":"{{name}}-base-file","read-only":true}""",
+        ]);
+        string below = $"{name}-base";
+        for (int layer = 0; layer < descriptors.Frozen.Count; layer++)
+        {
+            int set = FrozenFdSet(firstFdSet, layer);
+            string node = string.Create(CultureInfo.InvariantCulture, $"{name}-layer{layer}");
+            arguments.AddRange(
+            [
+                "-add-fd", $"fd={descriptors.Frozen[layer]},set={set}",
+                "-blockdev", $$"""{"driver":"file","node-name":"{{node}}-file","filename":"/dev/fdset/{{set}}","read-only":true,"locking":"off"}""",
+                "-blockdev", $$"""{"driver":"qcow2","node-name":"{{node}}","file":"{{node}}-file","backing":"{{below}}","read-only":true}""",
+            ]);
+            below = node;
+        }
+
+        arguments.AddRange(
+        [
             "-blockdev", $$"""{"driver":"file","node-name":"{{name}}-file","filename":"/dev/fdset/{{firstFdSet}}","discard":"unmap"}""",
-            "-blockdev", $$"""{"driver":"qcow2","node-name":"{{name}}","file":"{{name}}-file","backing":"{{name}}-base","discard":"unmap","detect-zeroes":"unmap"}""",
+            "-blockdev", $$"""{"driver":"qcow2","node-name":"{{name}}","file":"{{name}}-file","backing":"{{below}}","discard":"unmap","detect-zeroes":"unmap"}""",
         ]);
     }
 

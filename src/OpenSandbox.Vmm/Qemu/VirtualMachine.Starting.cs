@@ -36,11 +36,11 @@ internal sealed partial class VirtualMachine
             (Socket console, SafeFileHandle consoleEnd) = Port(VmRuntimeDirectory.ConsoleSocket);
 
             using SafeFileHandle nothing = Libc.Open("/dev/null", Libc.O_RDWR | Libc.O_CLOEXEC, 0);
-            using SafeFileHandle pluggedRam = CreatePluggedRam(launch.Shape.PluggableBytes);
+            using SafeFileHandle? ownPluggedRam = launch.PluggedRam is null ? CreatePluggedRam(launch.Shape.PluggableBytes) : null;
             var descriptors = new VmDescriptors(nothing, outputEnd, statusEnd);
             var channels = new VmChannels(
                 descriptors.Add(launch.Ram),
-                descriptors.Add(pluggedRam),
+                descriptors.Add(launch.PluggedRam ?? ownPluggedRam!),
                 descriptors.Add(qmpEnd),
                 descriptors.Add(controlEnd),
                 descriptors.Add(bulkEnd),
@@ -156,22 +156,6 @@ internal sealed partial class VirtualMachine
         Reconnect = reconnect,
         TimeProvider = context.Options.TimeProvider,
     };
-
-    /// <summary>
-    /// An empty file in memory for hot-plugged RAM: it takes memory only as the guest writes, reserves no swap, and its pages can be found
-    /// without looking into QEMU.
-    /// </summary>
-    private static SafeFileHandle CreatePluggedRam(long bytes)
-    {
-        SafeFileHandle file = Libc.MemfdCreate("opensandbox-plugged", Libc.MFD_CLOEXEC | Libc.MFD_ALLOW_SEALING);
-        if (file.IsInvalid || Libc.FTruncate(file, bytes) != 0
-            || Libc.Fcntl(file, Libc.F_ADD_SEALS, Libc.F_SEAL_SEAL | Libc.F_SEAL_SHRINK | Libc.F_SEAL_GROW) != 0)
-        {
-            throw Errno.LastError($"memfd_create of {bytes} bytes for hot-plugged RAM");
-        }
-
-        return file;
-    }
 
     private static ulong NewEpoch()
     {

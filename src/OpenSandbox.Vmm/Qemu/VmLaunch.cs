@@ -10,4 +10,8 @@ namespace OpenSandbox.Vmm.Qemu;
 /// <param name="Detached">Makes the VM survive this process; none: it ends with it.</param>
 internal sealed record VmLaunch(
     string Name, VmShape Shape, SafeFileHandle Ram, Func<VmDescriptors, VmChannels, List<string>> BuildArguments,
-    VmDetachment? Detached = null);
+    VmDetachment? Detached = null)
+{
+    /// <summary>Hot-plugged RAM with something in it; the caller's. Default: the machine gets an empty one.</summary>
+    internal SafeFileHandle? PluggedRam { get; init; }
+}

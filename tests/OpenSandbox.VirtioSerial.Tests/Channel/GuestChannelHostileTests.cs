@@ -16,6 +16,9 @@ public sealed class GuestChannelHostileTests
         { "pong unasked", GuestPort.Control, FrameType.Pong, 0, "x", ProtocolViolation.OutOfOrder },
         { "quiesce", GuestPort.Control, FrameType.Quiesce, 0, "{}", ProtocolViolation.WrongDirection },
         { "quiesced unasked", GuestPort.Control, FrameType.Quiesced, 0, "{\"ok\":true}", ProtocolViolation.OutOfOrder },
+        { "thaw", GuestPort.Control, FrameType.Thaw, 0, "{}", ProtocolViolation.WrongDirection },
+        { "thawed unasked", GuestPort.Control, FrameType.Thawed, 0, "{\"ok\":true}", ProtocolViolation.OutOfOrder },
+        { "thawed on bulk", GuestPort.Bulk, FrameType.Thawed, 0, "{\"ok\":true}", ProtocolViolation.WrongDirection },
         { "hello on bulk", GuestPort.Bulk, FrameType.Hello, 0, "{\"generation\":1}", ProtocolViolation.WrongDirection },
         { "pong on bulk", GuestPort.Bulk, FrameType.Pong, 0, "x", ProtocolViolation.WrongDirection },
         { "open", GuestPort.Bulk, FrameType.Open, StreamId, "{}", ProtocolViolation.WrongDirection },
@@ -287,6 +290,7 @@ public sealed class GuestChannelHostileTests
 
             await AssertFailedAsync(violation, () => channel.PingAsync(default).AsTask());
             await AssertFailedAsync(violation, () => channel.QuiesceAsync(new QuiesceRequest()));
+            await AssertFailedAsync(violation, () => channel.ThawAsync(GuestChannelQuiesceTests.Thaw));
             await AssertFailedAsync(violation, () => Task.Run(() => channel.OpenStream(GuestPort.Control, GuestStreamTests.Exec("x"))));
             await WaitForClosedAsync(channel);
             Assert.Equal(violation, Assert.IsType<GuestProtocolException>(channel.Failure).Violation);

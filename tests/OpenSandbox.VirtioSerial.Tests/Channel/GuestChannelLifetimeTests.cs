@@ -20,6 +20,7 @@ public sealed class GuestChannelLifetimeTests
                 stream.WriteAsync(new byte[ProtocolConstants.CreditWindow + 1]).AsTask(),
                 channel.PingAsync(default).AsTask(),
                 channel.QuiesceAsync(new QuiesceRequest()),
+                channel.ThawAsync(GuestChannelQuiesceTests.Thaw),
             ];
             await peer.DisposeAsync();
             string? cause = null;

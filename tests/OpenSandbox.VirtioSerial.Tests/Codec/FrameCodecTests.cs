@@ -48,7 +48,12 @@ public sealed class FrameCodecTests
         { FrameType.Quiesced, 0, 0, 2, FrameError.None },
         { FrameType.Quiesced, 0, 2, 2, FrameError.WrongStream },
         { (FrameType)0, 0, 0, 0, FrameError.UnknownType },
-        { (FrameType)16, 0, 1, 0, FrameError.UnknownType },
+        { FrameType.Thaw, 0, 0, 2, FrameError.None },
+        { FrameType.Thaw, 0, 1, 2, FrameError.WrongStream },
+        { FrameType.Thaw, 1, 0, 2, FrameError.ReservedBits },
+        { FrameType.Thawed, 0, 0, 2, FrameError.None },
+        { FrameType.Thawed, 0, 0, 1, FrameError.WrongLength },
+        { (FrameType)18, 0, 1, 0, FrameError.UnknownType },
         { (FrameType)255, 0, 1, 0, FrameError.UnknownType },
     };
 

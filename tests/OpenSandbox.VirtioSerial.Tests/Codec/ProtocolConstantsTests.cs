@@ -27,6 +27,9 @@ public sealed class ProtocolConstantsTests
         Same(1, ProtocolConstants.ContinuedFlag);
         Same(1_048_576, ProtocolConstants.MaxRequestSize);
         Same(64, ProtocolConstants.MaxPingSize);
+        Same(15_000, QuiesceRequest.DefaultWatchdogMilliseconds);
+        Same(100, QuiesceRequest.MinWatchdogMilliseconds);
+        Same(600_000, QuiesceRequest.MaxWatchdogMilliseconds);
         Same(0x8000_0000u, ProtocolConstants.FirstAgentStreamId);
         Same(1_024, ProtocolConstants.MaxAgentStreams);
         Same("8F6F7362780D0A1A0AC328FEED5AA591", Convert.ToHexString(ProtocolConstants.Magic));
@@ -38,7 +41,8 @@ public sealed class ProtocolConstantsTests
     public void Enums_ComparedWithTheirCopy_AreUnchanged()
     {
         Same(
-            "Hello=1 Welcome=2 Ping=3 Pong=4 Open=5 Started=6 Data=7 Credit=8 End=9 Result=10 Error=11 Cancel=12 Signal=13 Quiesce=14 Quiesced=15",
+            "Hello=1 Welcome=2 Ping=3 Pong=4 Open=5 Started=6 Data=7 Credit=8 End=9 Result=10 Error=11 Cancel=12 Signal=13 Quiesce=14 Quiesced=15 "
+                + "Thaw=16 Thawed=17",
             Names<FrameType>());
         Same("Content=0 StandardOutput=1 StandardError=2 Gap=3 Report=4", Names<DataChannel>());
     }
@@ -91,7 +95,7 @@ public sealed class ProtocolConstantsTests
     [InlineData(typeof(OpenRequest), "attributes:AttributesRequest dns:DnsRequest exec:ExecRequest file:FileRequest length:Int64? limits:LimitsRequest many:PathsRequest move:MoveRequest op:String* process:ProcessRequest replace:ReplaceRequest resume:ResumeRequest scale:ScaleRequest search:SearchRequest start:ProcessStartRequest tcp:TcpRequest watch:WatchRequest")]
     [InlineData(typeof(ExecRequest), "argv:String[]* environment:Dictionary standardInput:Boolean timeoutMilliseconds:Int64? user:String workingDirectory:String")]
     [InlineData(typeof(FileRequest), "depth:Int32? group:String ignoreMissing:Boolean length:Int64? mode:Int32? offset:Int64? path:String* recursive:Boolean user:String")]
-    [InlineData(typeof(ResumeRequest), "description:SandboxDescription entropySeed:Byte[]* environment:Dictionary hostname:String* limits:GuestLimits pluggedMemoryBytes:Int64? rootDevice:String wallClockNanoseconds:Int64* workspaceDevice:String")]
+    [InlineData(typeof(ResumeRequest), "description:SandboxDescription entropySeed:Byte[]* environment:Dictionary hostname:String* limits:GuestLimits pluggedMemoryBytes:Int64? renewIdentity:Boolean rootDevice:String wallClockNanoseconds:Int64* workspaceDevice:String")]
     [InlineData(typeof(GuestLimits), "cpuMaxPercent:Int32? memoryMaxBytes:Int64? pidsMax:Int32?")]
     [InlineData(typeof(ResumeResult), "memoryBytes:Int64 mountMicroseconds:Int64 totalMicroseconds:Int64 vcpuCount:Int32")]
     [InlineData(typeof(StartedReply), "file:FileEntry pid:Int32? process:ProcessAttached")]
@@ -128,10 +132,12 @@ public sealed class ProtocolConstantsTests
     [InlineData(typeof(DnsRequest), "overTcp:Boolean query:Byte[]*")]
     [InlineData(typeof(ScaleRequest), "cpuPercent:Int64? memoryMib:Int64*")]
     [InlineData(typeof(HostReply), "cpuPercent:Int32? dns:Byte[] memoryMib:Int32?")]
-    [InlineData(typeof(AgentHello), "agentVersion:String generation:Int32* kernelRelease:String resumed:Boolean")]
+    [InlineData(typeof(AgentHello), "agentVersion:String generation:Int32* kernelRelease:String quiesced:Boolean resumed:Boolean")]
     [InlineData(typeof(HostWelcome), "generation:Int32*")]
-    [InlineData(typeof(QuiesceRequest), "zeroFreeMemory:Boolean")]
+    [InlineData(typeof(QuiesceRequest), "snapshot:Boolean watchdogMilliseconds:Int32? zeroFreeMemory:Boolean")]
     [InlineData(typeof(QuiesceReply), "ok:Boolean* openStreams:Int32 reason:String")]
+    [InlineData(typeof(ThawRequest), "entropySeed:Byte[]* wallClockNanoseconds:Int64*")]
+    [InlineData(typeof(ThawedReply), "ok:Boolean* reason:String watchdogFired:Boolean")]
     public void JsonFields_ComparedWithTheirCopy_AreUnchanged(Type type, string fields)
     {
         JsonTypeInfo contract = ProtocolJsonContext.Default.GetTypeInfo(type)!;

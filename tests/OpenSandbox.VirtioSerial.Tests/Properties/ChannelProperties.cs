@@ -13,10 +13,11 @@ public sealed class ChannelProperties
         from port in Gen.Elements(GuestPort.Bulk, GuestPort.Bulk, GuestPort.Bulk, GuestPort.Control)
         from type in Gen.Frequency(
             (9, Gen.Elements(FrameType.Started, FrameType.Data, FrameType.End, FrameType.Result, FrameType.Error)),
-            (1, Gen.Choose((int)FrameType.Hello, (int)FrameType.Quiesced).Select(value => (FrameType)value)))
+            (2, Gen.Elements(FrameType.Quiesced, FrameType.Thawed)),
+            (1, Gen.Choose((int)FrameType.Hello, (int)FrameType.Thawed).Select(value => (FrameType)value)))
         from flags in Gen.Choose(0, 2)
         from stream in Gen.Frequency((9, Gen.Choose(1, Streams)), (1, Gen.Choose(Streams + 1, Streams + 2)))
-        from payload in Gen.Frequency((9, Gen.Elements("{}", "{\"code\":\"x\",\"message\":\"y\"}")), (1, Gen.Elements("[]", "xx", "{\"pid\":[]}")))
+        from payload in Gen.Frequency((9, Gen.Elements("{}", "{\"code\":\"x\",\"message\":\"y\",\"ok\":true}", "{\"ok\":false}")), (1, Gen.Elements("[]", "xx", "{\"pid\":[]}")))
         select (port, SomeFrame.Of(type, flags, (uint)stream, System.Text.Encoding.ASCII.GetBytes(payload)));
 
     [Fact]
@@ -28,7 +29,13 @@ public sealed class ChannelProperties
             await using (channel)
             await using (peer)
             {
-                Task[] calls = [.. Enumerable.Range(0, Streams).Select(_ => UseAsync(channel.OpenStream(GuestPort.Bulk, GuestStreamTests.Exec("x"))))];
+                Task[] calls =
+                [
+                    .. Enumerable.Range(0, Streams).Select(_ => UseAsync(channel.OpenStream(GuestPort.Bulk, GuestStreamTests.Exec("x")))),
+                    channel.QuiesceAsync(new QuiesceRequest { Snapshot = true }),
+                    channel.ThawAsync(GuestChannelQuiesceTests.Thaw),
+                    channel.PingAsync(default).AsTask(),
+                ];
                 await SendAllAsync(peer, steps);
                 await peer.DisposeAsync();
 

@@ -14,7 +14,7 @@ public sealed class FrameProperties
 
     /// <summary>Frames that are all right.</summary>
     private static readonly Gen<SomeFrame> s_frame =
-        from type in Gen.Choose((int)FrameType.Hello, (int)FrameType.Quiesced).Select(value => (FrameType)value)
+        from type in Gen.Choose((int)FrameType.Hello, (int)FrameType.Thawed).Select(value => (FrameType)value)
         from flags in Gen.Choose(0, 2)
         from stream in Gen.Frequency(
             (3, Gen.Choose(1, 100).Select(value => (uint)value)), (1, Gen.Elements(0x7FFF_FFFFu, 0x8000_0000u, 0xFFFF_FFFFu)))
@@ -96,7 +96,7 @@ public sealed class FrameProperties
 
     [Fact]
     public void AnyHeader_ThatIsAccepted_IsBoundedAndWritesTheSameBytes() => Cases.ForAll(
-        from type in Gen.Choose(0, 20)
+        from type in Gen.Choose(0, 22)
         from flags in Gen.Choose(0, 4)
         from reserved in Gen.Frequency((5, Gen.Constant(0)), (1, Gen.Choose(1, 255)))
         from stream in Gen.Choose(-2, 3)
@@ -109,7 +109,7 @@ public sealed class FrameProperties
             new FrameHeader((FrameType)c.type, (byte)c.flags, (uint)c.stream, c.tag, c.length).Write(bytes);
             bytes[3] = (byte)c.reserved;
             FrameError error = FrameHeader.TryRead(bytes, Tag, out FrameHeader header);
-            bool outOfBounds = (uint)c.length > ProtocolConstants.MaxPayloadSize || c.type is 0 or > 15 || c.tag != Tag || c.reserved != 0;
+            bool outOfBounds = (uint)c.length > ProtocolConstants.MaxPayloadSize || c.type is 0 or > 17 || c.tag != Tag || c.reserved != 0;
             if (error != FrameError.None)
             {
                 return true;

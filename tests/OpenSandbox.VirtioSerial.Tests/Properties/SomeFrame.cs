@@ -8,7 +8,7 @@ internal sealed record SomeFrame(FrameType Type, byte Flags, uint StreamId, byte
     internal int Size => ProtocolConstants.HeaderSize + Payload.Length + ProtocolConstants.TrailerSize;
 
     private bool IsSessionFrame => Type is FrameType.Hello or FrameType.Welcome or FrameType.Ping or FrameType.Pong
-        or FrameType.Quiesce or FrameType.Quiesced;
+        or FrameType.Quiesce or FrameType.Quiesced or FrameType.Thaw or FrameType.Thawed;
 
     /// <summary>Whether a reader may hand this out.</summary>
     internal bool IsWellFormed =>

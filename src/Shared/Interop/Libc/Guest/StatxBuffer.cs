@@ -13,6 +13,7 @@ internal struct StatxBuffer
     [FieldOffset(28)] internal ushort Mode;
     [FieldOffset(32)] internal ulong Inode;
     [FieldOffset(40)] internal ulong Size;
+    [FieldOffset(48)] internal ulong Blocks;
     [FieldOffset(64)] internal long AccessedSeconds;
     [FieldOffset(72)] internal uint AccessedNanoseconds;
     [FieldOffset(80)] internal long CreatedSeconds;

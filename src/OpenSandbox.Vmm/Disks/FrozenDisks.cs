@@ -1,0 +1,30 @@
+namespace OpenSandbox.Vmm.Disks;
+
+/// <summary>The disks of a sandbox at one instant.</summary>
+/// <param name="Rootfs">The root disk, if any.</param>
+/// <param name="Workspace">The workspace, if any.</param>
+internal sealed record FrozenDisks(FrozenDisk? Rootfs, FrozenDisk? Workspace) : IDisposable
+{
+    /// <summary>Disks to write to that begin with this content.</summary>
+    /// <param name="newLayer">Makes an empty layer of so many bytes.</param>
+    /// <exception cref="IOException">A layer cannot be made.</exception>
+    internal SandboxDisks Extend(Func<long, DiskLayer> newLayer)
+    {
+        SandboxDisk? rootfs = Rootfs?.Extend(newLayer(Rootfs.VirtualBytes));
+        try
+        {
+            return new SandboxDisks(rootfs, Workspace?.Extend(newLayer(Workspace.VirtualBytes)));
+        }
+        catch
+        {
+            rootfs?.Dispose();
+            throw;
+        }
+    }
+
+    public void Dispose()
+    {
+        Rootfs?.Dispose();
+        Workspace?.Dispose();
+    }
+}

@@ -1,0 +1,27 @@
+namespace OpenSandbox.Vmm;
+
+/// <summary>In what forks differ from the sandbox that they are made of. Immutable.</summary>
+public sealed record ForkOptions
+{
+    internal static ForkOptions Default { get; } = new();
+
+    /// <summary>Environment of commands, instead of the parent's. Default: the parent's.</summary>
+    public IReadOnlyDictionary<string, string>? EnvironmentVariables { get; init; }
+
+    /// <summary>What the metadata service tells, instead of the parent's. Default: the parent's.</summary>
+    public IReadOnlyDictionary<string, string>? Metadata { get; init; }
+
+    /// <summary>What the guest may reach, instead of the parent's policy as it is in force. Default: the parent's.</summary>
+    public EgressPolicy? Egress { get; init; }
+
+    /// <summary>Host name. Default: each fork's id.</summary>
+    public string? Hostname { get; init; }
+
+    internal SandboxSpec Apply(SandboxSpec parent, EgressPolicy inForce) => parent with
+    {
+        EnvironmentVariables = EnvironmentVariables ?? parent.EnvironmentVariables,
+        Metadata = Metadata ?? parent.Metadata,
+        Egress = Egress ?? inForce,
+        Hostname = Hostname,
+    };
+}

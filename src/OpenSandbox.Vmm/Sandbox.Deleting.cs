@@ -1,0 +1,55 @@
+using OpenSandbox.Vmm.State;
+
+namespace OpenSandbox.Vmm;
+
+/// <content>Deleting the sandbox.</content>
+public sealed partial class Sandbox
+{
+    /// <summary>
+    /// Ends the sandbox and deletes what has been saved of it, for good. Its checkpoints stay: <see cref="SandboxHost.DeleteCheckpointAsync"/>.
+    /// </summary>
+    /// <returns>When nothing of it is left. More calls wait for the same end.</returns>
+    /// <exception cref="SandboxSnapshotException">What was saved could not be deleted; it is still there, and the VM is gone.</exception>
+    public async Task DeleteAsync()
+    {
+        SandboxLock? held = null;
+        lock (_operationGate)
+        {
+            if (_lock is not null && Volatile.Read(ref _closing) == 0)
+            {
+                // The end of the sandbox gives its lock back; what is deleted must stay ours.
+                (held, _lock) = (_lock, null);
+            }
+        }
+
+        await DisposeAsync().ConfigureAwait(false);
+        if (held is null)
+        {
+            return;
+        }
+
+        try
+        {
+            Fault.Point(FaultPoints.DeleteEnded);
+            if (await Task.Run(() => _host.Store.DeleteSandbox(held)).ConfigureAwait(false) is IOException left)
+            {
+                VmmLog.SweepFailed(_host.Logger, Id, left);
+            }
+        }
+        catch (StateNotFoundException)
+        {
+            // Somebody else's hand was quicker.
+            return;
+        }
+        catch (IOException failure)
+        {
+            throw new SandboxSnapshotException(Id, $"sandbox {Id} cannot be deleted", [failure.Message], failure);
+        }
+        finally
+        {
+            held.Dispose();
+        }
+
+        _host.SweepSoon();
+    }
+}

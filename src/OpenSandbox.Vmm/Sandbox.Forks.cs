@@ -1,0 +1,128 @@
+using OpenSandbox.Qmp;
+using OpenSandbox.VirtioSerial;
+using OpenSandbox.Vmm.Lifecycle;
+using OpenSandbox.Vmm.Snapshots;
+
+namespace OpenSandbox.Vmm;
+
+/// <content>Forking a running sandbox.</content>
+public sealed partial class Sandbox
+{
+    private const int MaxForks = 256;
+
+    /// <summary>
+    /// Makes copies of the running sandbox, with all its memory, processes and files as they are at one instant. It stands still for
+    /// milliseconds and goes on; the copies go on by themselves, side by side.
+    /// </summary>
+    /// <param name="count">How many, 1 to 256. Default: 1.</param>
+    /// <param name="options">In what they differ. Default: see <see cref="ForkOptions"/>.</param>
+    /// <param name="cancellationToken">Ends the copies that have been made.</param>
+    /// <returns>
+    /// The copies; dispose them. Each has an id, a clock, random numbers and a machine id of its own. Managed processes
+    /// (<see cref="StartAsync(IReadOnlyList{string}, StartOptions?, CancellationToken)"/>) and background processes go on in them; commands of
+    /// ExecAsync that were under way are ended in them, because nobody waits for their results, and connections of the network are reset.
+    /// </returns>
+    /// <exception cref="SandboxOperationException">The guest or QEMU refused; the sandbox runs on.</exception>
+    /// <exception cref="SandboxConflictException">Another operation on it is under way.</exception>
+    /// <exception cref="SandboxCapacityException">The host has no room for so many.</exception>
+    /// <exception cref="SandboxStartException">A copy did not come up; all of them have been ended.</exception>
+    /// <exception cref="SandboxTimeoutException">The guest did not answer, or a copy was not ready in time.</exception>
+    /// <exception cref="SandboxStateException">It does not run.</exception>
+    /// <exception cref="SandboxLostException">The sandbox is gone.</exception>
+    public async Task<IReadOnlyList<Sandbox>> ForkAsync(
+        int count = 1, ForkOptions? options = null, CancellationToken cancellationToken = default)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(count, 1);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(count, MaxForks);
+        SandboxSpec spec = (options ?? ForkOptions.Default).Apply(Spec, Network.Policy);
+        spec.Validate(Options);
+        EnsureRunning();
+        using SandboxCut cut = await OperateAsync("forking", token => CutAsync("forking", memory: true, token), cancellationToken)
+            .ConfigureAwait(false);
+        IReadOnlyList<Sandbox> forks = await _host.StartForksAsync(count, spec, cut, cancellationToken).ConfigureAwait(false);
+        VmmLog.SandboxForked(_host.Logger, Id, count, (long)cut.Stopped.TotalMilliseconds);
+        return forks;
+    }
+
+    /// <summary>Cuts the running sandbox, which goes on. Its disks get a layer more.</summary>
+    /// <param name="what">What it is for, for messages.</param>
+    /// <param name="memory">Whether the memory is wanted, too.</param>
+    /// <param name="cancellationToken">Until the guest stands still.</param>
+    private async Task<SandboxCut> CutAsync(string what, bool memory, CancellationToken cancellationToken)
+    {
+        SandboxRun run = Run;
+        try
+        {
+            using IDisposable limits = await run.Resizer.HoldAsync(cancellationToken).ConfigureAwait(false);
+            QmpClient qmp = await run.Machine.GetQmpAsync().WaitAsync(cancellationToken).ConfigureAwait(false);
+            MachineCutter? cutter = memory
+                ? await MachineCutter.PrepareAsync(run.Machine, run.Golden.Shape, copy: true, cancellationToken).ConfigureAwait(false)
+                : null;
+            try
+            {
+                DiskSwitch disks = await DiskSwitch.PrepareAsync(qmp, run.Disks, _host.NewLayer, cancellationToken).ConfigureAwait(false);
+                try
+                {
+                    return await CutAsync(run, cutter, disks, cancellationToken).ConfigureAwait(false);
+                }
+                finally
+                {
+                    await disks.DiscardAsync().ConfigureAwait(false);
+                }
+            }
+            finally
+            {
+                if (cutter is not null)
+                {
+                    await cutter.ReleaseAsync().ConfigureAwait(false);
+                    cutter.Dispose();
+                }
+            }
+        }
+        catch (Exception failure) when (failure is not (SandboxException or OperationCanceledException))
+        {
+            throw await ExplainAsync(failure, what).ConfigureAwait(false);
+        }
+    }
+
+    private async Task<SandboxCut> CutAsync(SandboxRun run, MachineCutter? cutter, DiskSwitch disks, CancellationToken cancellationToken)
+    {
+        GuestStandstill standstill = await GuestStandstill.QuiesceAsync(_host, Id, run, cancellationToken).ConfigureAwait(false);
+        MachineCut? machine = null;
+        SandboxCut cut;
+        try
+        {
+            TimeSpan stopped = TimeSpan.Zero;
+            if (cutter is not null)
+            {
+                await standstill.StopAsync(cancellationToken).ConfigureAwait(false);
+                machine = await cutter.CutAsync(run.Resizer.PluggedNow, cancellationToken).ConfigureAwait(false);
+            }
+
+            await disks.SwitchAsync(CancellationToken.None).ConfigureAwait(false);
+            if (cutter is not null)
+            {
+                stopped = await standstill.ContinueAsync().ConfigureAwait(false);
+            }
+
+            cut = new SandboxCut(run.Golden, machine, run.Disks.ShareBelow(), run.Resizer.Limits, stopped);
+        }
+        catch
+        {
+            machine?.Dispose();
+            await standstill.ReleaseAsync(failed: true).ConfigureAwait(false);
+            throw;
+        }
+
+        try
+        {
+            await standstill.ReleaseAsync(failed: false).ConfigureAwait(false);
+            return cut;
+        }
+        catch
+        {
+            cut.Dispose();
+            throw;
+        }
+    }
+}

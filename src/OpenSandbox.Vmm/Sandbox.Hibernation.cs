@@ -1,0 +1,271 @@
+using Microsoft.Extensions.Logging;
+using OpenSandbox.Qmp;
+using OpenSandbox.Vmm.Compression;
+using OpenSandbox.Vmm.Disks;
+using OpenSandbox.Vmm.Lifecycle;
+using OpenSandbox.Vmm.Snapshots;
+using OpenSandbox.Vmm.State;
+
+namespace OpenSandbox.Vmm;
+
+/// <content>Putting the sandbox away with all its memory, and getting it back.</content>
+public sealed partial class Sandbox
+{
+    private SandboxLock? _lock; // once there is a manifest
+    private SandboxManifest? _manifest;
+    private Task<SandboxWake>? _waking;
+
+    /// <summary>
+    /// Puts the sandbox away: its memory, with every process in it, and its disks are saved as they are at one instant, durably, and its VM is
+    /// ended. From then on it takes neither memory nor CPU, and survives this process and a restart of the machine.
+    /// </summary>
+    /// <param name="cancellationToken">Until the saving is complete: then the sandbox runs on.</param>
+    /// <returns>What was saved. A sandbox that is hibernated already is left as it is.</returns>
+    /// <remarks>
+    /// Calls that are under way end with a <see cref="SandboxStateException"/>. Connections of the guest's network are reset, on both sides.
+    /// </remarks>
+    /// <exception cref="SandboxOperationException">The guest, QEMU or the host's disk refused; the sandbox runs on and nothing was saved.</exception>
+    /// <exception cref="SandboxTimeoutException">The guest or QEMU did not answer; the sandbox runs on and nothing was saved.</exception>
+    /// <exception cref="SandboxConflictException">Another operation on it is under way.</exception>
+    /// <exception cref="SandboxStateException">It does not run.</exception>
+    /// <exception cref="SandboxLostException">The sandbox is gone.</exception>
+    public Task<SandboxHibernation> HibernateAsync(CancellationToken cancellationToken = default) =>
+        OperateAsync("hibernating", HibernateNowAsync, cancellationToken);
+
+    /// <summary>Gets the sandbox back. Calls while it is waking share one wake; one that runs is left as it is.</summary>
+    /// <param name="options">Default: see <see cref="WakeOptions"/>.</param>
+    /// <param name="cancellationToken">Stops waiting. The wake goes on if others wait for it, and else, too: it cannot fail half-way.</param>
+    /// <returns>How it came back.</returns>
+    /// <exception cref="SandboxSnapshotException">
+    /// What was saved is missing or damaged, or its memory cannot be used and <see cref="WakeOptions.RequireMemory"/> is set. It is still
+    /// hibernated.
+    /// </exception>
+    /// <exception cref="SandboxStartException">The VM or its guest failed; it is still hibernated.</exception>
+    /// <exception cref="SandboxTimeoutException">Not ready within <see cref="SandboxHostOptions.StartTimeout"/>; it is still hibernated.</exception>
+    /// <exception cref="SandboxCapacityException">The host is full; it is still hibernated.</exception>
+    /// <exception cref="SandboxConflictException">Another operation on it is under way.</exception>
+    /// <exception cref="SandboxStateException">It is not hibernated.</exception>
+    /// <exception cref="SandboxLostException">The sandbox is gone.</exception>
+    public async Task<SandboxWake> WakeAsync(WakeOptions? options = null, CancellationToken cancellationToken = default)
+    {
+        options ??= WakeOptions.Default;
+        options.Validate();
+        cancellationToken.ThrowIfCancellationRequested();
+        Task<SandboxWake> waking;
+        lock (_operationGate)
+        {
+            if (State == SandboxState.Running && _waking is null)
+            {
+                return new SandboxWake(memoryRestored: true, [], TimeSpan.Zero);
+            }
+
+            // One for all who ask: none of them may stop it for the others.
+            waking = _waking ??= WakeSharedAsync(options);
+        }
+
+        return await waking.WaitAsync(cancellationToken).ConfigureAwait(false);
+    }
+
+    private async Task<SandboxWake> WakeSharedAsync(WakeOptions options)
+    {
+        await Task.Yield(); // the gate is held by the caller
+        try
+        {
+            return await OperateAsync("waking", token => WakeNowAsync(options, token), CancellationToken.None).ConfigureAwait(false);
+        }
+        finally
+        {
+            lock (_operationGate)
+            {
+                _waking = null;
+            }
+        }
+    }
+
+    private async Task<SandboxHibernation> HibernateNowAsync(CancellationToken cancellationToken)
+    {
+        long started = Options.TimeProvider.GetTimestamp();
+        if (State == SandboxState.Hibernated && _manifest?.SnapshotId is string there)
+        {
+            SnapshotMemory? memory = _host.Store.LoadSnapshot(there).Memory;
+            return Describe(there, memory, started);
+        }
+
+        EnsureRunning();
+        SandboxRun run = Run;
+        Enter(SandboxState.Hibernating);
+        SnapshotManifest saved;
+        try
+        {
+            saved = await SaveAsync(run, cancellationToken).ConfigureAwait(false);
+        }
+        catch (Exception failure)
+        {
+            if (failure is not StateUncertainException)
+            {
+                EnterFrom(SandboxState.Hibernating, SandboxState.Running);
+            }
+
+            throw await ExplainAsync(failure, "hibernating").ConfigureAwait(false);
+        }
+
+        // What was saved is the sandbox from here on: its machine must never run again.
+        run.RequestEnd(null);
+        await run.Ended.ConfigureAwait(false);
+        Fault.Point(FaultPoints.HibernateEnded);
+        Enter(SandboxState.Hibernated);
+        SandboxHibernation result = Describe(saved.Id, saved.Memory, started);
+        VmmLog.SandboxHibernated(_host.Logger, Id, result.MemoryPages, result.MemoryBytes, (long)result.Duration.TotalMilliseconds);
+        return result;
+    }
+
+    private SandboxHibernation Describe(string snapshotId, SnapshotMemory? memory, long started) => new(
+        snapshotId,
+        (memory?.RamPages + memory?.PluggedPages) ?? 0,
+        (memory?.Memory.Bytes + memory?.DeviceState.Bytes) ?? 0,
+        Options.TimeProvider.GetElapsedTime(started));
+
+    /// <summary>Saves the machine, and commits that the sandbox is hibernated. If it fails the machine runs on.</summary>
+    private async Task<SnapshotManifest> SaveAsync(SandboxRun run, CancellationToken cancellationToken)
+    {
+        using IDisposable limits = await run.Resizer.HoldAsync(cancellationToken).ConfigureAwait(false);
+        using StateLease lease = await _host.Store.EnterAsync(cancellationToken).ConfigureAwait(false);
+        using SnapshotStaging staging = _host.Store.StageSnapshot(lease);
+        using MachineCutter cutter = await MachineCutter
+            .PrepareAsync(run.Machine, run.Golden.Shape, copy: false, cancellationToken)
+            .ConfigureAwait(false);
+        GuestStandstill standstill = await GuestStandstill.QuiesceAsync(_host, Id, run, cancellationToken).ConfigureAwait(false);
+        string? replaced = _manifest?.SnapshotId;
+        SnapshotManifest saved;
+        try
+        {
+            Fault.Point(FaultPoints.HibernateQuiesced);
+            await standstill.StopAsync(cancellationToken).ConfigureAwait(false);
+            Fault.Point(FaultPoints.HibernateStopped);
+            Task<byte[]> devices = cutter.SaveDevicesAsync(cancellationToken);
+            saved = await Task.Run(() => Commit(run, lease, staging, cutter, devices, cancellationToken), CancellationToken.None).ConfigureAwait(false);
+        }
+        catch (StateUncertainException)
+        {
+            standstill.Abandon();
+            run.RequestEnd(null);
+            await run.Ended.ConfigureAwait(false);
+            Enter(SandboxState.Hibernated);
+            throw;
+        }
+        catch
+        {
+            foreach (SandboxDisk disk in run.Disks.All)
+            {
+                disk.Active.Reopen();
+            }
+
+            await standstill.ReleaseAsync(failed: true).ConfigureAwait(false);
+            await cutter.ReleaseAsync().ConfigureAwait(false);
+            throw;
+        }
+
+        standstill.Abandon();
+        Fault.Point(FaultPoints.HibernateCommitted);
+        if (replaced is not null)
+        {
+            _host.DeleteReplaced(replaced);
+        }
+
+        return saved;
+    }
+
+    /// <summary>Writes everything and commits it. The machine is stopped. Blocks on the disk.</summary>
+    private SnapshotManifest Commit(
+        SandboxRun run, StateLease lease, SnapshotStaging staging, MachineCutter cutter, Task<byte[]> devices, CancellationToken cancellationToken)
+    {
+        SnapshotMemory memory = SnapshotFiles.Write(staging, run.Golden.Shape, cutter, devices, run.Resizer.PluggedNow);
+        Fault.Point(FaultPoints.HibernateWritten);
+        cancellationToken.ThrowIfCancellationRequested();
+        using FrozenDisks disks = run.Disks.Freeze();
+        DiskChains chains = Chains.Save(disks, _host.Store, lease);
+        Fault.Point(FaultPoints.HibernateLinked);
+        SandboxRecord record = SandboxRecord.From(Spec, LimitsRecord.From(run.Resizer.Limits), Network.Policy);
+        SnapshotManifest snapshot = _host.DescribeSnapshot(staging.Id, SnapshotKind.Hibernation, Id, null, run.Golden, memory, chains, record);
+        staging.Publish(snapshot);
+        cancellationToken.ThrowIfCancellationRequested();
+        var hibernated = new SandboxManifest
+        {
+            Id = Id,
+            Generation = _manifest?.Generation ?? 0,
+            State = RecordedState.Hibernated,
+            Lifetime = _manifest?.Lifetime ?? RecordedLifetime.Attached,
+            CreatedAt = CreatedAt,
+            Sandbox = record,
+            Disks = chains,
+            SnapshotId = snapshot.Id,
+            Expiry = _manifest?.Expiry,
+        };
+        if (_lock is null)
+        {
+            (_lock, _manifest) = _host.Store.CreateSandbox(lease, hibernated);
+        }
+        else
+        {
+            _manifest = _host.Store.CommitSandbox(_lock, hibernated);
+        }
+
+        return snapshot;
+    }
+
+    private async Task<SandboxWake> WakeNowAsync(WakeOptions options, CancellationToken cancellationToken)
+    {
+        if (State == SandboxState.Running)
+        {
+            return new SandboxWake(memoryRestored: true, [], TimeSpan.Zero);
+        }
+
+        if (State != SandboxState.Hibernated || _manifest?.SnapshotId is not string snapshotId)
+        {
+            throw Volatile.Read(ref _exit) is SandboxExit exit
+                ? new SandboxLostException(Id, exit)
+                : new SandboxStateException(Id, State, SandboxState.Hibernated);
+        }
+
+        long started = Options.TimeProvider.GetTimestamp();
+        Enter(SandboxState.Waking);
+        try
+        {
+            using StateLease lease = await _host.Store.EnterAsync(cancellationToken).ConfigureAwait(false);
+            using SavedSandbox saved = await _host.OpenSavedAsync(snapshotId, cancellationToken).ConfigureAwait(false);
+            (SandboxRun run, SandboxLimits limits, IReadOnlyList<string> reasons) = await _host
+                .CountingAsync(() => _host.StartSavedAsync(Id, Spec, saved, renewIdentity: false, options, cancellationToken))
+                .ConfigureAwait(false);
+            Fault.Point(FaultPoints.WakeStarted);
+            Begin(run, limits);
+            var result = new SandboxWake(run.FromMemory, reasons, Options.TimeProvider.GetElapsedTime(started));
+            VmmLog.SandboxWoken(_host.Logger, Id, run.FromMemory, (long)result.Duration.TotalMilliseconds);
+            return result;
+        }
+        catch (Exception failure)
+        {
+            EnterFrom(SandboxState.Waking, SandboxState.Hibernated);
+            throw await ExplainAsync(failure, "waking").ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>What callers catch instead of what the layers below throw.</summary>
+    private async ValueTask<Exception> ExplainAsync(Exception failure, string what) => failure switch
+    {
+        StateUncertainException => new SandboxOperationException(
+            SandboxErrorCode.OperationFailed, Id, 0, $"sandbox {Id}: {what}: {failure.Message}", failure),
+        DamagedFileException or StateFileException => new SandboxSnapshotException(Id, $"sandbox {Id}: {what}", [failure.Message], failure),
+        IOException { HResult: Interop.Errno.ENOSPC } => new SandboxOperationException(
+            SandboxErrorCode.NoSpace,
+            Id,
+            Interop.Errno.ENOSPC,
+            $"sandbox {Id}: {what}: the host's disk is full ({failure.Message}); make room and try again",
+            failure),
+        IOException or QmpCommandException => new SandboxOperationException(
+            SandboxErrorCode.OperationFailed, Id, 0, $"sandbox {Id}: {what}: {failure.Message}", failure),
+        QmpTimeoutException => new SandboxTimeoutException(Id, what, Options.RequestTimeout, failure),
+        QmpException or ObjectDisposedException => await ExplainEndAsync(failure).ConfigureAwait(false),
+        _ when GuestErrors.Concerns(failure) => await ExplainEndAsync(failure).ConfigureAwait(false),
+        _ => failure,
+    };
+}

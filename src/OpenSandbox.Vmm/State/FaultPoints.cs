@@ -1,0 +1,176 @@
+namespace OpenSandbox.Vmm.State;
+
+/// <summary>
+/// The names of all failpoints. They stand nowhere else; a test reads the sources for that, and for each being reached by some code.
+/// </summary>
+internal static class FaultPoints
+{
+    /// <summary>The temporary file of an atomic replacement is written but not synced.</summary>
+    internal const string ReplaceWritten = "replace.written";
+
+    /// <summary>The temporary file is synced but not renamed.</summary>
+    internal const string ReplaceSynced = "replace.synced";
+
+    /// <summary>The new content is visible, but its directory is not synced.</summary>
+    internal const string ReplaceRenamed = "replace.renamed";
+
+    /// <summary>A replacement that failed after its rename is about to be undone.</summary>
+    internal const string ReplaceUndo = "replace.undo";
+
+    /// <summary>Before fsync of a file: an error here is one of fsync.</summary>
+    internal const string SyncFile = "sync.file";
+
+    /// <summary>Before fsync of a directory: an error here is one of fsync.</summary>
+    internal const string SyncDirectory = "sync.directory";
+
+    /// <summary>A finished staging directory is about to get its name.</summary>
+    internal const string PublishBefore = "publish.before";
+
+    /// <summary>A staging directory has its name, but its parent is not synced.</summary>
+    internal const string PublishRenamed = "publish.renamed";
+
+    /// <summary>A directory is about to become a tombstone.</summary>
+    internal const string RemoveBefore = "remove.before";
+
+    /// <summary>A directory is a tombstone, but its parent is not synced.</summary>
+    internal const string RemoveRenamed = "remove.renamed";
+
+    /// <summary>A tombstone is durable; nothing in it has been removed.</summary>
+    internal const string RemoveSynced = "remove.synced";
+
+    /// <summary>One file of a tombstone has been removed.</summary>
+    internal const string RemoveFile = "remove.file";
+
+    /// <summary>The staging directory of a new sandbox exists and is locked.</summary>
+    internal const string SandboxStaged = "sandbox.staged";
+
+    /// <summary>A sandbox exists.</summary>
+    internal const string SandboxCreated = "sandbox.created";
+
+    /// <summary>A new generation of a sandbox's manifest is about to be written.</summary>
+    internal const string SandboxCommit = "sandbox.commit";
+
+    /// <summary>A new generation of a sandbox's manifest is durable.</summary>
+    internal const string SandboxCommitted = "sandbox.committed";
+
+    /// <summary>A sandbox is a tombstone or gone; its hibernation snapshot is still there.</summary>
+    internal const string SandboxDeleted = "sandbox.deleted";
+
+    /// <summary>The staging directory of a snapshot exists.</summary>
+    internal const string SnapshotStaged = "snapshot.staged";
+
+    /// <summary>The files of a snapshot are synced; its manifest is not written.</summary>
+    internal const string SnapshotSynced = "snapshot.synced";
+
+    /// <summary>A snapshot's manifest is in its staging directory.</summary>
+    internal const string SnapshotDescribed = "snapshot.described";
+
+    /// <summary>A snapshot is published and durable.</summary>
+    internal const string SnapshotPublished = "snapshot.published";
+
+    /// <summary>A named layer exists and is empty.</summary>
+    internal const string LayerCreated = "layer.created";
+
+    /// <summary>A named layer has its content, but nothing is synced.</summary>
+    internal const string LayerWritten = "layer.written";
+
+    /// <summary>A layer is about to be frozen.</summary>
+    internal const string LayerFreeze = "layer.freeze";
+
+    /// <summary>A layer without a name is synced and about to get one.</summary>
+    internal const string LayerBeforeLink = "layer.before-link";
+
+    /// <summary>A layer has its name, but the directory is not synced.</summary>
+    internal const string LayerLinked = "layer.linked";
+
+    /// <summary>A layer is about to be removed.</summary>
+    internal const string LayerRemove = "layer.remove";
+
+    /// <summary>The sweeper has read all manifests and is about to remove what none of them names.</summary>
+    internal const string SweepMarked = "sweep.marked";
+
+    /// <summary>The guest of a sandbox that is being hibernated stands still.</summary>
+    internal const string HibernateQuiesced = "hibernate.quiesced";
+
+    /// <summary>Its machine is stopped.</summary>
+    internal const string HibernateStopped = "hibernate.stopped";
+
+    /// <summary>Its memory and devices are in files, which are not durable yet.</summary>
+    internal const string HibernateWritten = "hibernate.written";
+
+    /// <summary>The layers of its disks are frozen and have names.</summary>
+    internal const string HibernateLinked = "hibernate.linked";
+
+    /// <summary>The sandbox is hibernated; its machine is still there, stopped.</summary>
+    internal const string HibernateCommitted = "hibernate.committed";
+
+    /// <summary>Its machine is gone.</summary>
+    internal const string HibernateEnded = "hibernate.ended";
+
+    /// <summary>A checkpoint has been cut; its sandbox runs on, and nothing of it is on disk.</summary>
+    internal const string CheckpointCut = "checkpoint.cut";
+
+    /// <summary>Its memory and devices are in files, which are not durable yet.</summary>
+    internal const string CheckpointWritten = "checkpoint.written";
+
+    /// <summary>The layers of its disks have names.</summary>
+    internal const string CheckpointLinked = "checkpoint.linked";
+
+    /// <summary>The checkpoint is there.</summary>
+    internal const string CheckpointPublished = "checkpoint.published";
+
+    /// <summary>The machine of a checkpoint is up; the sandbox's old one still runs.</summary>
+    internal const string RestoreStarted = "restore.started";
+
+    /// <summary>The machine of a sandbox that is being woken is up; on disk the sandbox is still hibernated.</summary>
+    internal const string WakeStarted = "wake.started";
+
+    /// <summary>The machine of a sandbox that is being deleted is gone; what is on disk of it is still there.</summary>
+    internal const string DeleteEnded = "delete.ended";
+
+    /// <summary>All names, in the order of this file.</summary>
+    internal static IReadOnlyList<string> All { get; } =
+    [
+        ReplaceWritten,
+        ReplaceSynced,
+        ReplaceRenamed,
+        ReplaceUndo,
+        SyncFile,
+        SyncDirectory,
+        PublishBefore,
+        PublishRenamed,
+        RemoveBefore,
+        RemoveRenamed,
+        RemoveSynced,
+        RemoveFile,
+        SandboxStaged,
+        SandboxCreated,
+        SandboxCommit,
+        SandboxCommitted,
+        SandboxDeleted,
+        SnapshotStaged,
+        SnapshotSynced,
+        SnapshotDescribed,
+        SnapshotPublished,
+        LayerCreated,
+        LayerWritten,
+        LayerFreeze,
+        LayerBeforeLink,
+        LayerLinked,
+        LayerRemove,
+        SweepMarked,
+        HibernateQuiesced,
+        HibernateStopped,
+        HibernateWritten,
+        HibernateLinked,
+        HibernateCommitted,
+        HibernateEnded,
+        CheckpointCut,
+        CheckpointWritten,
+        CheckpointLinked,
+        CheckpointPublished,
+        RestoreStarted,
+        WakeStarted,
+        DeleteEnded,
+    ];
+}
