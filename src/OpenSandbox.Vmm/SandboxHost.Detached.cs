@@ -35,11 +35,9 @@ public sealed partial class SandboxHost
 
     private DiskLayer NewNamedLayer(StateLease lease, long virtualBytes)
     {
-        using LayerFile made = Store.CreateLayerFile(lease, file => Qcow2Overlay.Format(file, virtualBytes));
-        SafeFileHandle file = Store.OpenLayer(made.Id, readOnly: false);
-        DiskLayer layer = DiskLayer.Named(made.Id, file);
-        made.Keep(); // what no manifest comes to name is swept
-        return layer;
+        // What no manifest comes to name is swept.
+        LayerFile made = Store.CreateLayerFile(lease, file => Qcow2Overlay.Format(file, virtualBytes));
+        return DiskLayer.Named(made.Id, made.File);
     }
 
     /// <summary>Writes down that a machine runs and whose it is: from here on the sandbox exists for every host.</summary>

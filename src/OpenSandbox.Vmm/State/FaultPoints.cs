@@ -149,11 +149,8 @@ internal static class FaultPoints
     /// <summary>A sandbox that goes back to a checkpoint is recorded as running on its new machine, if it is detached; the old one still runs.</summary>
     internal const string RestoreCommitted = "restore.committed";
 
-    /// <summary>All names, in the order of this file.</summary>
-    internal static IReadOnlyList<string> All { get; } =
-
     /// <summary>All names.</summary>
-    internal static IReadOnlyList<string> All => State;
+    internal static IReadOnlyList<string> All => [.. State, .. Sandboxes];
 
     /// <summary>Those that changes of a state directory come to.</summary>
     internal static IReadOnlyList<string> State { get; } =
@@ -186,6 +183,11 @@ internal static class FaultPoints
         LayerLinked,
         LayerRemove,
         SweepMarked,
+    ];
+
+    /// <summary>Those that changes of sandboxes come to, beside the ones of their state directory.</summary>
+    internal static IReadOnlyList<string> Sandboxes { get; } =
+    [
         HibernateQuiesced,
         HibernateStopped,
         HibernateWritten,
