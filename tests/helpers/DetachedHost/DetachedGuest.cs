@@ -31,24 +31,44 @@ internal sealed class DetachedGuest : IAsyncDisposable
     /// <summary>Starts the VM alone: the guest may not run yet, and nothing has been recorded.</summary>
     internal static async Task<DetachedGuest> LaunchAsync(SandboxHost host, SandboxSpec spec, string id, VmDetachment detachment)
     {
-        using var files = new SandboxDisks();
         VmShape shape = host.Golden.Shape;
-        if (spec.Image is not null)
+        var files = new List<SafeFileHandle>();
+        using SafeFileHandle state = host.Golden.OpenDeviceState();
+        try
         {
-            string disks = Path.Combine(host.Options.StateDirectory, "disks");
-            files.AddRootfs(host.Images.OpenRootfs(spec.Image, shape.RootfsBytes), disks, shape.RootfsBytes);
-            files.AddWorkspace(host.Images.OpenRootfs(SandboxImages.WorkspaceName, shape.WorkspaceBytes), disks, shape.WorkspaceBytes);
+            VirtualMachine vm = await VirtualMachine.StartAsync(host.Context, new VmLaunch(
+                id,
+                shape,
+                host.Golden.Ram.File,
+                (descriptors, channels) => QemuCommandLine.ForRestore(
+                    host.Options.QemuPath,
+                    shape,
+                    channels,
+                    descriptors.Add(state),
+                    Disk(descriptors, spec.Image, shape.RootfsBytes),
+                    Disk(descriptors, spec.Image is null ? null : SandboxImages.WorkspaceName, shape.WorkspaceBytes)),
+                Detached: detachment));
+            return new DetachedGuest(host, spec, id, vm);
+        }
+        finally
+        {
+            files.ForEach(static file => file.Dispose());
         }
 
-        using SafeFileHandle state = host.Golden.OpenDeviceState();
-        VirtualMachine vm = await VirtualMachine.StartAsync(host.Context, new VmLaunch(
-            id,
-            shape,
-            host.Golden.Ram.File,
-            (descriptors, channels) => QemuCommandLine.ForRestore(
-                host.Options.QemuPath, shape, channels, descriptors.Add(state), files.DescribeRootfs(descriptors), files.DescribeWorkspace(descriptors)),
-            detachment));
-        return new DetachedGuest(host, spec, id, vm);
+        DiskDescriptors? Disk(VmDescriptors descriptors, string? image, long bytes)
+        {
+            if (image is null)
+            {
+                return null;
+            }
+
+            SafeFileHandle below = host.Images.OpenRootfs(image, bytes).File;
+            files.Add(below);
+            SafeFileHandle overlay = UnnamedFile.Create(Path.Combine(host.Options.StateDirectory, "disks"));
+            files.Add(overlay);
+            Qcow2Overlay.Format(overlay, bytes);
+            return new DiskDescriptors(descriptors.Add(overlay), descriptors.Add(below));
+        }
     }
 
     /// <summary>Starts a VM and waits until its guest has resumed and the VM is recorded.</summary>
