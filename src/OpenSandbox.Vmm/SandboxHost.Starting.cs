@@ -79,7 +79,11 @@ public sealed partial class SandboxHost
             GuestStream? stream = start.First is null ? null : vm.Channel.OpenStream(GuestPort.Bulk, start.First);
 
             phase = start.Memory is null ? "loading the golden snapshot" : "loading the saved machine";
-            await vm.Channel.WaitForHelloAsync(either.Token).ConfigureAwait(false);
+            AgentHello hello = await vm.Channel.WaitForHelloAsync(either.Token).ConfigureAwait(false);
+            if (start.Memory is not null && !hello.Quiesced)
+            {
+                throw new MemoryFileException("the guest did not stand still when it was saved");
+            }
 
             phase = "resuming the guest";
             ResumeResult resumed = await ResumeAsync(vm, start, plug, either.Token).ConfigureAwait(false);
@@ -168,7 +172,7 @@ public sealed partial class SandboxHost
                     descriptors.Add(state),
                     start.Disks.Rootfs?.Describe(descriptors),
                     start.Disks.Workspace?.Describe(descriptors)),
-                start.Detached) { PluggedRam = pluggedRam }).ConfigureAwait(false);
+                start.Detached) { PluggedRam = pluggedRam, Reconnect = start.Memory is not null }).ConfigureAwait(false);
         }
         finally
         {

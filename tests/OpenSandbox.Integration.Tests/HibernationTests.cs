@@ -21,7 +21,10 @@ public sealed class HibernationTests(HostFixture fixture)
     [SkippableFact]
     public async Task Hibernate_Wake_ProcessesFilesAndMemoryAreThereAndGoOn()
     {
-        await using Sandbox sandbox = await fixture.HostWithImage.CreateAsync(cancellationToken: Deadline());
+        _ = fixture.HostWithImage;
+        using var state = new OwnState();
+        await using SandboxHost host = await state.StartHostAsync();
+        await using Sandbox sandbox = await host.CreateAsync(cancellationToken: Deadline());
         SandboxProcess counter = await sandbox.StartAsync(["python3", "-c", Counter], cancellationToken: Deadline());
         await ExecTests.UntilAsync(async () => await CountAsync(sandbox) > 5);
         await sandbox.ExecAsync("echo kept > /workspace/file; head -c 5000000 /dev/urandom > /dev/shm/data", cancellationToken: Deadline());
@@ -50,7 +53,10 @@ public sealed class HibernationTests(HostFixture fixture)
     [SkippableFact]
     public async Task Hibernate_ManyTimes_EveryLineThatWasWrittenIsThere()
     {
-        await using Sandbox sandbox = await fixture.HostWithImage.CreateAsync(cancellationToken: Deadline());
+        _ = fixture.HostWithImage;
+        using var state = new OwnState();
+        await using SandboxHost host = await state.StartHostAsync();
+        await using Sandbox sandbox = await host.CreateAsync(cancellationToken: Deadline());
         await sandbox.StartAsync(["python3", "-c", Counter], cancellationToken: Deadline());
         for (int cycle = 0; cycle < 5; cycle++)
         {
