@@ -135,7 +135,6 @@ public sealed partial class SandboxHost
         MachineStart start, IMachineMemory memory, Action<VirtualMachine> started, CancellationToken cancellationToken)
     {
         using SafeFileHandle pluggedRam = VirtualMachine.CreatePluggedRam(start.Golden.Shape.PluggableBytes);
-        memory.FillPlugged(pluggedRam);
         (Socket feed, SafeFileHandle theirs) = SocketPairs.Create();
         using (feed)
         using (theirs)
@@ -147,6 +146,9 @@ public sealed partial class SandboxHost
             await vm.GetQmpAsync().WaitAsync(cancellationToken).ConfigureAwait(false);
             int pid = await vm.GetQemuPidAsync(cancellationToken).ConfigureAwait(false);
             memory.FillRam(RamMapping.Find(pid, (long)start.Golden.Shape.BaseMemoryMib << 20));
+
+            // Not earlier: while it sets the device up, QEMU (7.2, hw/virtio/virtio-mem.c) throws away what the file holds.
+            memory.FillPlugged(pluggedRam);
             for (ReadOnlyMemory<byte> rest = memory.DeviceState; rest.Length > 0;)
             {
                 rest = rest[await feed.SendAsync(rest, cancellationToken).ConfigureAwait(false)..];
