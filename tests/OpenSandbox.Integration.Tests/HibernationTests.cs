@@ -22,7 +22,7 @@ public sealed class HibernationTests(HostFixture fixture)
     public async Task Hibernate_Wake_ProcessesFilesAndMemoryAreThereAndGoOn()
     {
         _ = fixture.HostWithImage;
-        using var state = new OwnState();
+        await using var state = new OwnState();
         await using SandboxHost host = await state.StartHostAsync();
         await using Sandbox sandbox = await host.CreateAsync(cancellationToken: Deadline());
         SandboxProcess counter = await sandbox.StartAsync(["python3", "-c", Counter], cancellationToken: Deadline());
@@ -54,7 +54,7 @@ public sealed class HibernationTests(HostFixture fixture)
     public async Task Hibernate_PluggedMemoryFullOfData_ComesBackBitForBit()
     {
         _ = fixture.HostWithImage;
-        using var state = new OwnState();
+        await using var state = new OwnState();
         await using SandboxHost host = await state.StartHostAsync();
         await using Sandbox sandbox = await host.CreateAsync(new SandboxSpec { MemoryMib = 1_024 }, Deadline());
         await sandbox.ExecAsync(["sh", "-c", "mount -o remount,size=800m /dev/shm"], new ExecOptions { User = "root" }, Deadline());
@@ -76,7 +76,7 @@ public sealed class HibernationTests(HostFixture fixture)
     public async Task Hibernate_ManyTimes_EveryLineThatWasWrittenIsThere()
     {
         _ = fixture.HostWithImage;
-        using var state = new OwnState();
+        await using var state = new OwnState();
         await using SandboxHost host = await state.StartHostAsync();
         await using Sandbox sandbox = await host.CreateAsync(cancellationToken: Deadline());
         await sandbox.StartAsync(["python3", "-c", Counter], cancellationToken: Deadline());

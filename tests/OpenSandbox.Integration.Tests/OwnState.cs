@@ -3,7 +3,7 @@ namespace OpenSandbox.Integration.Tests;
 /// <summary>
 /// A state directory of one test's own, with the images and golden snapshots of the fixture's: what a test finds and sweeps in it is its own.
 /// </summary>
-internal sealed class OwnState : IDisposable
+internal sealed class OwnState : IAsyncDisposable
 {
     private static int s_next;
 
@@ -38,8 +38,19 @@ internal sealed class OwnState : IDisposable
 
     internal Task<SandboxHost> StartHostAsync() => SandboxHost.StartAsync(Options, cancellationToken: ExecTests.Deadline(240));
 
-    public void Dispose()
+    /// <summary>Ends what a test has left running, also one that failed, and removes everything.</summary>
+    public async ValueTask DisposeAsync()
     {
+        if (Directory.Exists(Sandboxes) && Directory.EnumerateDirectories(Sandboxes).Any())
+        {
+            await using SandboxHost host = await StartHostAsync();
+            RecoveryReport left = await host.RecoverAsync(ExecTests.Deadline(120));
+            foreach (Sandbox sandbox in left.Adopted.Concat(left.Hibernated).Concat(left.Crashed))
+            {
+                await sandbox.DeleteAsync();
+            }
+        }
+
         File.Delete(Path.Combine(_directory, "images"));
         File.Delete(Path.Combine(_directory, "golden"));
         Directory.Delete(_directory, recursive: true);

@@ -10,7 +10,7 @@ public sealed class RecoveryTests(HostFixture fixture)
     public async Task Detached_HostLetsGo_TheNextOneAdoptsItWithItsProcesses()
     {
         _ = fixture.HostWithImage;
-        using var state = new OwnState();
+        await using var state = new OwnState();
         Sandbox sandbox;
         string process;
         await using (SandboxHost first = await state.StartHostAsync())
@@ -62,7 +62,7 @@ public sealed class RecoveryTests(HostFixture fixture)
     public async Task Hibernated_TheNextHostFindsAndWakesIt()
     {
         _ = fixture.HostWithImage;
-        using var state = new OwnState();
+        await using var state = new OwnState();
         string id;
         await using (SandboxHost first = await state.StartHostAsync())
         {
@@ -85,7 +85,7 @@ public sealed class RecoveryTests(HostFixture fixture)
     public async Task Detached_QemuIsKilled_BootsFromItsDisks()
     {
         _ = fixture.HostWithImage;
-        using var state = new OwnState();
+        await using var state = new OwnState();
         await using SandboxHost host = await state.StartHostAsync();
         Sandbox sandbox = await host.CreateAsync(new SandboxSpec { Lifetime = SandboxLifetime.Detached }, Deadline());
         await sandbox.ExecAsync("echo synced > /workspace/file; sync", cancellationToken: Deadline());
