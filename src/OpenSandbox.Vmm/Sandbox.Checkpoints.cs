@@ -107,7 +107,7 @@ public sealed partial class Sandbox
         try
         {
             using StateLease lease = await _host.Store.EnterAsync(cancellationToken).ConfigureAwait(false);
-            using SavedSandbox saved = await _host.OpenSavedAsync(checkpointId, cancellationToken).ConfigureAwait(false);
+            using SavedSandbox saved = await _host.OpenSavedAsync(checkpointId, null, cancellationToken).ConfigureAwait(false);
             if (saved.Manifest.SandboxId != Id)
             {
                 throw new SandboxSnapshotException(

@@ -10,6 +10,7 @@ namespace OpenSandbox.Vmm;
 public sealed partial class Sandbox
 {
     private const int MaxForks = 256;
+    private const int MaxLayers = 100;
 
     /// <summary>
     /// Makes copies of the running sandbox, with all its memory, processes and files as they are at one instant. It stands still for
@@ -52,6 +53,15 @@ public sealed partial class Sandbox
     private async Task<SandboxCut> CutAsync(string what, bool memory, CancellationToken cancellationToken)
     {
         SandboxRun run = Run;
+        if (run.Disks.All.Any(static disk => disk.Below.Layers.Count >= MaxLayers))
+        {
+            throw new SandboxOperationException(
+                SandboxErrorCode.LimitReached,
+                Id,
+                0,
+                $"sandbox {Id}: {what}: its disks have {MaxLayers} layers already, one for each checkpoint and live fork; hibernate it once, which merges them");
+        }
+
         try
         {
             using IDisposable limits = await run.Resizer.HoldAsync(cancellationToken).ConfigureAwait(false);

@@ -95,9 +95,10 @@ public sealed partial class Sandbox
         SandboxRun run = Run;
         Enter(SandboxState.Hibernating);
         SnapshotManifest saved;
+        FrozenDisks disks;
         try
         {
-            saved = await SaveAsync(run, cancellationToken).ConfigureAwait(false);
+            (saved, disks) = await SaveAsync(run, cancellationToken).ConfigureAwait(false);
         }
         catch (Exception failure)
         {
@@ -114,6 +115,7 @@ public sealed partial class Sandbox
         await run.Ended.ConfigureAwait(false);
         Fault.Point(FaultPoints.HibernateEnded);
         Enter(SandboxState.Hibernated);
+        BeginCompaction(disks);
         SandboxHibernation result = Describe(saved.Id, saved.Memory, started);
         VmmLog.SandboxHibernated(_host.Logger, Id, result.MemoryPages, result.MemoryBytes, (long)result.Duration.TotalMilliseconds);
         return result;
@@ -126,7 +128,7 @@ public sealed partial class Sandbox
         Options.TimeProvider.GetElapsedTime(started));
 
     /// <summary>Saves the machine, and commits that the sandbox is hibernated. If it fails the machine runs on.</summary>
-    private async Task<SnapshotManifest> SaveAsync(SandboxRun run, CancellationToken cancellationToken)
+    private async Task<(SnapshotManifest Saved, FrozenDisks Disks)> SaveAsync(SandboxRun run, CancellationToken cancellationToken)
     {
         using IDisposable limits = await run.Resizer.HoldAsync(cancellationToken).ConfigureAwait(false);
         using StateLease lease = await _host.Store.EnterAsync(cancellationToken).ConfigureAwait(false);
@@ -171,9 +173,10 @@ public sealed partial class Sandbox
         if (replaced is not null)
         {
             _host.DeleteReplaced(replaced);
+            _host.SweepSoon();
         }
 
-        return saved;
+        return (saved, run.Disks.Freeze());
     }
 
     /// <summary>Writes everything and commits it. The machine is stopped. Blocks on the disk.</summary>
@@ -241,7 +244,7 @@ public sealed partial class Sandbox
         try
         {
             using StateLease lease = await _host.Store.EnterAsync(cancellationToken).ConfigureAwait(false);
-            using SavedSandbox saved = await _host.OpenSavedAsync(snapshotId, cancellationToken).ConfigureAwait(false);
+            using SavedSandbox saved = await _host.OpenSavedAsync(snapshotId, _manifest.Disks, cancellationToken).ConfigureAwait(false);
             (SandboxRun run, SandboxLimits limits, IReadOnlyList<string> reasons) = await _host
                 .CountingAsync(() => _host.StartSavedAsync(
                     Id, Spec, saved, renewIdentity: false, options, _host.NewLayersFor(Spec, lease), cancellationToken))

@@ -36,6 +36,7 @@ public sealed partial class Sandbox
         using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _closingToken.Token);
         try
         {
+            await EndCompactionAsync().ConfigureAwait(false);
             return await work(either.Token).ConfigureAwait(false);
         }
         catch (OperationCanceledException ended) when (!cancellationToken.IsCancellationRequested && _closingToken.IsCancellationRequested)
@@ -65,6 +66,7 @@ public sealed partial class Sandbox
 
         await _closingToken.CancelAsync().ConfigureAwait(false);
         await underWay.ConfigureAwait(false);
+        await EndCompactionAsync().ConfigureAwait(false);
         return Volatile.Read(ref _run);
     }
 }

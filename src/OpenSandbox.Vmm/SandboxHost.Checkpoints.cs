@@ -90,7 +90,7 @@ public sealed partial class SandboxHost
         ArgumentOutOfRangeException.ThrowIfLessThan(count, 1);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(count, MaxForks);
         using StateLease lease = await Store.EnterAsync(cancellationToken).ConfigureAwait(false);
-        using SavedSandbox saved = await OpenSavedAsync(checkpointId, cancellationToken).ConfigureAwait(false);
+        using SavedSandbox saved = await OpenSavedAsync(checkpointId, null, cancellationToken).ConfigureAwait(false);
         SandboxSpec parent = saved.Manifest.Sandbox.ToSpec();
         SandboxSpec spec = (options ?? ForkOptions.Default).Apply(parent, parent.Egress);
         spec.Validate(Options);

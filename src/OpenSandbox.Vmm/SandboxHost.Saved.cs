@@ -16,16 +16,17 @@ public sealed partial class SandboxHost
 
     /// <summary>Opens what a snapshot has saved and checks it: disks now, memory as it is loaded.</summary>
     /// <param name="snapshotId">The snapshot.</param>
+    /// <param name="merged">Its disks with the same content in fewer layers. Default: as the snapshot has them.</param>
     /// <param name="cancellationToken">Stops.</param>
     /// <exception cref="SandboxSnapshotException">It is missing, or its disks are damaged.</exception>
-    internal async Task<SavedSandbox> OpenSavedAsync(string snapshotId, CancellationToken cancellationToken)
+    internal async Task<SavedSandbox> OpenSavedAsync(string snapshotId, DiskChains? merged, CancellationToken cancellationToken)
     {
         SnapshotManifest manifest;
         FrozenDisks disks;
         try
         {
             manifest = Store.LoadSnapshot(snapshotId);
-            disks = await Task.Run(() => OpenDisks(manifest.Disks, cancellationToken), cancellationToken).ConfigureAwait(false);
+            disks = await Task.Run(() => OpenDisks(merged ?? manifest.Disks, cancellationToken), cancellationToken).ConfigureAwait(false);
         }
         catch (StateFileException damaged)
         {

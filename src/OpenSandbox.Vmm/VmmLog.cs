@@ -98,6 +98,9 @@ internal static partial class VmmLog
     [LoggerMessage(4052, LogLevel.Debug, "Work in the background ended: {Reason}")]
     internal static partial void BackgroundEnded(ILogger logger, string reason);
 
+    [LoggerMessage(4053, LogLevel.Debug, "Sandbox {SandboxId}: the layers of its disks have been merged")]
+    internal static partial void LayersMerged(ILogger logger, string sandboxId);
+
     [LoggerMessage(4047, LogLevel.Debug, "{Path} is not swept: {Reason}")]
     internal static partial void SweepKept(ILogger logger, string path, string reason);
 }

@@ -13,19 +13,19 @@ public sealed class CheckpointTests(HostFixture fixture)
         await using var state = new OwnState();
         await using SandboxHost host = await state.StartHostAsync();
         await using Sandbox sandbox = await host.CreateAsync(cancellationToken: Deadline());
-        await sandbox.ExecAsync("echo 1 > /workspace/disk; echo 1 > /dev/shm/memory; echo 1 > /tmp/root", cancellationToken: Deadline());
+        await sandbox.ExecAsync("echo 1 > /workspace/disk; echo 1 > /dev/shm/memory; echo 1 > /var/tmp/root", cancellationToken: Deadline());
 
         SandboxCheckpoint full = await sandbox.CheckpointAsync(new CheckpointOptions { Name = "first" }, Deadline());
-        await sandbox.ExecAsync("echo 2 > /workspace/disk; echo 2 > /dev/shm/memory; echo 2 > /tmp/root", cancellationToken: Deadline());
+        await sandbox.ExecAsync("echo 2 > /workspace/disk; echo 2 > /dev/shm/memory; echo 2 > /var/tmp/root", cancellationToken: Deadline());
         SandboxCheckpoint disks = await sandbox.CheckpointAsync(new CheckpointOptions { Kind = CheckpointKind.DiskOnly }, Deadline());
-        await sandbox.ExecAsync("echo 3 > /workspace/disk; echo 3 > /dev/shm/memory; echo 3 > /tmp/root", cancellationToken: Deadline());
+        await sandbox.ExecAsync("echo 3 > /workspace/disk; echo 3 > /dev/shm/memory; echo 3 > /var/tmp/root", cancellationToken: Deadline());
 
         Assert.Equal([full.Id, disks.Id], sandbox.ListCheckpoints().Select(static checkpoint => checkpoint.Id));
         Assert.Equal(("first", CheckpointKind.Full, CheckpointKind.DiskOnly), (full.Name, full.Kind, disks.Kind));
         Assert.True((await sandbox.RestoreAsync(full.Id, cancellationToken: Deadline())).MemoryRestored);
         Assert.Equal("1\n1\n1\n", await ReadAsync(sandbox));
         Assert.False((await sandbox.RestoreAsync(disks.Id, cancellationToken: Deadline())).MemoryRestored);
-        Assert.Equal("2\n2\n", (await sandbox.ExecAsync("cat /workspace/disk /tmp/root", cancellationToken: Deadline())).StandardOutput);
+        Assert.Equal("2\n2\n", (await sandbox.ExecAsync("cat /workspace/disk /var/tmp/root", cancellationToken: Deadline())).StandardOutput);
         Assert.True((await sandbox.RestoreAsync(full.Id, cancellationToken: Deadline())).MemoryRestored);
         Assert.Equal("1\n1\n1\n", await ReadAsync(sandbox));
 
@@ -134,7 +134,7 @@ public sealed class CheckpointTests(HostFixture fixture)
     private static CancellationToken Deadline(int seconds = 60) => ExecTests.Deadline(seconds);
 
     private static async Task<string> ReadAsync(Sandbox sandbox) =>
-        (await sandbox.ExecAsync("cat /workspace/disk /dev/shm/memory /tmp/root", cancellationToken: Deadline())).StandardOutput;
+        (await sandbox.ExecAsync("cat /workspace/disk /dev/shm/memory /var/tmp/root", cancellationToken: Deadline())).StandardOutput;
 
     private static async Task<int> CountAsync(Sandbox sandbox)
     {

@@ -149,6 +149,9 @@ internal static class FaultPoints
     /// <summary>A sandbox that goes back to a checkpoint is recorded as running on its new machine, if it is detached; the old one still runs.</summary>
     internal const string RestoreCommitted = "restore.committed";
 
+    /// <summary>The layers of a hibernated sandbox have been merged into new ones, which nothing names.</summary>
+    internal const string CompactionWritten = "compaction.written";
+
     /// <summary>All names.</summary>
     internal static IReadOnlyList<string> All => [.. State, .. Sandboxes];
 
@@ -208,5 +211,6 @@ internal static class FaultPoints
         DeleteMarked,
         WakeCommitted,
         RestoreCommitted,
+        CompactionWritten,
     ];
 }

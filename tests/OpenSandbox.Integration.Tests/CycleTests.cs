@@ -1,0 +1,111 @@
+using System.Diagnostics;
+using System.Globalization;
+
+namespace OpenSandbox.Integration.Tests;
+
+/// <summary>R3: a writer in a sandbox that is put away and woken again and again.</summary>
+[Collection(HostFixture.Collection)]
+public sealed class CycleTests(HostFixture fixture)
+{
+    // Every finished file has its own name in it, under a name that it gets when it is complete.
+    private const string Writer = """
+        import os
+        i = 0
+        while True:
+            i += 1
+            with open('/workspace/files/.tmp', 'w') as f:
+                f.write(f'{i}\n' * 100)
+                f.flush()
+                os.fsync(f.fileno())
+            os.rename('/workspace/files/.tmp', f'/workspace/files/{i}')
+        """;
+
+    private const string Check = """
+        import os
+        names = sorted(int(name) for name in os.listdir('/workspace/files') if name[0] != '.')
+        bad = [i for i in names if open(f'/workspace/files/{i}').read() != f'{i}\n' * 100]
+        print(len(names), names == list(range(1, len(names) + 1)), bad)
+        """;
+
+    private static readonly int s_cycles = Environment.GetEnvironmentVariable("OPENSANDBOX_TEST_CASES") is { Length: > 0 } ? 1_000 : 60;
+
+    [SkippableFact]
+    public async Task HibernateAndWake_ManyTimesWithAWriter_LosesNothing()
+    {
+        _ = fixture.HostWithImage;
+        await using var state = new OwnState();
+        await using SandboxHost host = await state.StartHostAsync();
+        await using Sandbox sandbox = await host.CreateAsync(cancellationToken: Deadline());
+        await sandbox.ExecAsync("mkdir /workspace/files", cancellationToken: Deadline());
+        await sandbox.StartAsync(["python3", "-c", Writer], cancellationToken: Deadline());
+        int before = 0;
+        for (int cycle = 0; cycle < s_cycles; cycle++)
+        {
+            await sandbox.HibernateAsync(Deadline());
+            if (cycle % 20 == 0)
+            {
+                await CheckFileSystemAsync(state);
+            }
+
+            SandboxWake woken = await sandbox.WakeAsync(cancellationToken: Deadline());
+            Assert.True(woken.MemoryRestored, string.Join("; ", woken.Reasons));
+            Assert.Equal(0, sandbox.Channel.StrayFrames);
+            if (cycle % 20 == 0)
+            {
+                before = await CheckFilesAsync(sandbox, before);
+            }
+        }
+
+        await CheckFilesAsync(sandbox, before);
+        Assert.InRange(Directory.GetFiles(state.Layers).Length, 1, 64);
+        Assert.Equal("0\n", (await sandbox.ExecAsync(["sh", "-c", "dmesg | grep -ci 'ext4.*error'"], new ExecOptions { User = "root" }, Deadline())).StandardOutput);
+    }
+
+    private static async Task<int> CheckFilesAsync(Sandbox sandbox, int before)
+    {
+        ExecResult check = await sandbox.ExecAsync(["python3", "-c", Check], cancellationToken: Deadline());
+        string[] words = check.StandardOutput.Split(' ', 3);
+        Assert.True(words is [_, "True", "[]\n"], check.StandardOutput + check.StandardError);
+        int count = int.Parse(words[0], CultureInfo.InvariantCulture);
+        Assert.True(count > before, $"{before} files before, {count} now");
+        return count;
+    }
+
+    /// <summary>The disks as they were frozen, without the memory: their file systems must be clean.</summary>
+    private static async Task CheckFileSystemAsync(OwnState state)
+    {
+        string manifest = await File.ReadAllTextAsync(Directory.GetFiles(state.Sandboxes, "manifest.json", SearchOption.AllDirectories).Single());
+        System.Text.Json.JsonElement disks = System.Text.Json.JsonDocument.Parse(manifest).RootElement.GetProperty("manifest").GetProperty("disks");
+        foreach (string disk in (string[])["rootfs", "workspace"])
+        {
+            System.Text.Json.JsonElement chain = disks.GetProperty(disk);
+            string options = $$"""{"driver":"raw","file":{"driver":"file","filename":"{{Path.Combine(HostFixture.Options.StateDirectory, "images", chain.GetProperty("imageDigest").GetString()!, "rootfs.raw")}}"}}""";
+            foreach (System.Text.Json.JsonElement layer in chain.GetProperty("layers").EnumerateArray())
+            {
+                options = $$"""{"driver":"qcow2","file":{"driver":"file","filename":"{{Path.Combine(state.Layers, layer.GetProperty("id").GetString() + ".qcow2")}}"},"backing":{{options}}}""";
+            }
+
+            string raw = Path.Combine(Path.GetDirectoryName(state.Layers)!, $"{disk}.raw");
+            await RunAsync("qemu-img", ["convert", "-U", "--image-opts", "-O", "raw", $"json:{options}", raw]);
+            await RunAsync("e2fsck", ["-fn", raw]);
+            File.Delete(raw);
+        }
+    }
+
+    private static async Task RunAsync(string program, string[] arguments)
+    {
+        var start = new ProcessStartInfo(program) { RedirectStandardError = true, RedirectStandardOutput = true };
+        foreach (string argument in arguments)
+        {
+            start.ArgumentList.Add(argument);
+        }
+
+        using Process process = Process.Start(start)!;
+        Task<string> output = process.StandardOutput.ReadToEndAsync();
+        string error = await process.StandardError.ReadToEndAsync();
+        await process.WaitForExitAsync(Deadline(120));
+        Assert.True(process.ExitCode == 0, $"{program}: {process.ExitCode}: {error} {await output}");
+    }
+
+    private static CancellationToken Deadline(int seconds = 60) => ExecTests.Deadline(seconds);
+}
