@@ -79,10 +79,12 @@ public sealed class CycleTests(HostFixture fixture)
         foreach (string disk in (string[])["rootfs", "workspace"])
         {
             System.Text.Json.JsonElement chain = disks.GetProperty(disk);
-            string options = $$"""{"driver":"raw","file":{"driver":"file","filename":"{{Path.Combine(HostFixture.Options.StateDirectory, "images", chain.GetProperty("imageDigest").GetString()!, "rootfs.raw")}}"}}""";
+            string image = Path.Combine(HostFixture.Options.StateDirectory, "images", chain.GetProperty("imageDigest").GetString()!, "rootfs.raw");
+            string options = $$"""{"driver":"raw","file":{{Opened(image)}} }""";
             foreach (System.Text.Json.JsonElement layer in chain.GetProperty("layers").EnumerateArray())
             {
-                options = $$"""{"driver":"qcow2","file":{"driver":"file","filename":"{{Path.Combine(state.Layers, layer.GetProperty("id").GetString() + ".qcow2")}}"},"backing":{{options}}}""";
+                string file = Path.Combine(state.Layers, layer.GetProperty("id").GetString() + ".qcow2");
+                options = $$"""{"driver":"qcow2","file":{{Opened(file)}},"backing":{{options}} }""";
             }
 
             string raw = Path.Combine(Path.GetDirectoryName(state.Layers)!, $"{disk}.raw");
@@ -91,6 +93,8 @@ public sealed class CycleTests(HostFixture fixture)
             File.Delete(raw);
         }
     }
+
+    private static string Opened(string file) => $$"""{"driver":"file","filename":"{{file}}"}""";
 
     private static async Task RunAsync(string program, string[] arguments)
     {

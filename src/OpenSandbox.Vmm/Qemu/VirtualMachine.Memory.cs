@@ -8,7 +8,9 @@ namespace OpenSandbox.Vmm.Qemu;
 internal sealed partial class VirtualMachine
 {
     private const string PluggedRamName = "opensandbox-plugged";
-    private const int MaxDescriptors = 65_536;
+
+    /// <summary>Limit of QEMU's open files: two for each layer of two disks, and a few tens beside them.</summary>
+    private const int MaxDescriptors = 1_024;
 
     internal ILogger Logger => _context.Logger;
 

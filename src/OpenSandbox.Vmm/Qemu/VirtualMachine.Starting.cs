@@ -131,6 +131,7 @@ internal sealed partial class VirtualMachine
             context.LauncherPath,
             "--root", context.JailRoot,
             "--keep", Number(keep),
+            "--nofile", Number(MaxDescriptors),
             "--status-fd", Number(VmDescriptors.StatusNumber),
             .. life,
         ];

@@ -12,6 +12,7 @@ internal sealed class StateSweeper
     private readonly StateStore _store;
     private readonly List<SweepEntry> _removed = [];
     private readonly List<SweepEntry> _kept = [];
+    private bool? _durable;
 
     private StateSweeper(StateStore store) => _store = store;
 
@@ -61,17 +62,22 @@ internal sealed class StateSweeper
     private SweepReport Run(SweepOptions options)
     {
         SweepLeftovers();
-        FinishDeletions(StateMarks.Read(_store));
-        StateMarks marks = StateMarks.Read(_store);
-        Fault.Point(FaultPoints.SweepMarked);
-        if (SyncManifests(marks))
+        var marks = StateMarks.Read(_store);
+        if (FinishDeletions(marks))
         {
-            SweepSnapshots(marks);
-            SweepLayers(StateMarks.Read(_store));
-            if (options.CurrentGoldenKeys is not null)
-            {
-                SweepGolden(marks, options.CurrentGoldenKeys);
-            }
+            marks = StateMarks.Read(_store);
+        }
+
+        Fault.Point(FaultPoints.SweepMarked);
+        if (SweepSnapshots(marks))
+        {
+            marks = StateMarks.Read(_store);
+        }
+
+        SweepLayers(marks);
+        if (options.CurrentGoldenKeys is not null)
+        {
+            SweepGolden(marks, options.CurrentGoldenKeys);
         }
 
         if (options.RuntimeDirectory is not null)
@@ -83,11 +89,17 @@ internal sealed class StateSweeper
     }
 
     /// <summary>
-    /// Makes what has been read durable before anything goes because of it: a commit whose process was killed between its rename and its fsync
-    /// could otherwise be lost with the machine's power after the layers that only the old manifest names.
+    /// Makes what has been read durable before the first thing goes because of it: a commit whose process was killed between its rename and its
+    /// fsync could otherwise be lost with the machine's power after the layers that only the old manifest names.
     /// </summary>
-    private bool SyncManifests(StateMarks marks)
+    /// <returns>Whether anything may be removed.</returns>
+    private bool AreDurable(StateMarks marks)
     {
+        if (_durable is bool known)
+        {
+            return known;
+        }
+
         try
         {
             foreach (string id in marks.Sandboxes.Keys)
@@ -102,13 +114,15 @@ internal sealed class StateSweeper
 
             DurableFile.SyncDirectory(_store.Layout.Sandboxes);
             DurableFile.SyncDirectory(_store.Layout.Snapshots);
-            return true;
+            _durable = true;
         }
         catch (IOException failure)
         {
             Keep(SweepKind.Layer, _store.Layout.Layers, $"the manifests cannot be made durable: {failure.Message}");
-            return false;
+            _durable = false;
         }
+
+        return _durable.Value;
     }
 
     private static void SyncIfThere(string directory)
@@ -172,8 +186,10 @@ internal sealed class StateSweeper
         }
     }
 
-    private void FinishDeletions(StateMarks marks)
+    /// <returns>Whether something was deleted.</returns>
+    private bool FinishDeletions(StateMarks marks)
     {
+        int before = _removed.Count;
         foreach (SandboxManifest sandbox in marks.Sandboxes.Values.Where(static sandbox => sandbox.State == RecordedState.Deleting))
         {
             string path = _store.Layout.Sandbox(sandbox.Id);
@@ -209,10 +225,14 @@ internal sealed class StateSweeper
                 Keep(SweepKind.Sandbox, path, $"it could not be deleted: {failure.Message}");
             }
         }
+
+        return _removed.Count > before;
     }
 
-    private void SweepSnapshots(StateMarks marks)
+    /// <returns>Whether something was removed.</returns>
+    private bool SweepSnapshots(StateMarks marks)
     {
+        int before = _removed.Count;
         foreach (SnapshotManifest snapshot in marks.Snapshots.Where(static snapshot => snapshot.Kind == SnapshotKind.Hibernation))
         {
             string path = _store.Layout.Snapshot(snapshot.Id);
@@ -225,6 +245,11 @@ internal sealed class StateSweeper
             {
                 Keep(SweepKind.Snapshot, path, "no manifest names it, but not every sandbox's manifest can be read");
                 continue;
+            }
+
+            if (!AreDurable(marks))
+            {
+                break;
             }
 
             try
@@ -242,6 +267,8 @@ internal sealed class StateSweeper
                 Keep(SweepKind.Snapshot, path, $"it could not be removed: {failure.Message}");
             }
         }
+
+        return _removed.Count > before;
     }
 
     private void SweepLayers(StateMarks marks)
@@ -264,7 +291,7 @@ internal sealed class StateSweeper
                 {
                     Keep(SweepKind.Layer, path, "no manifest names it, but a running sandbox writes to it or builds on it");
                 }
-                else
+                else if (AreDurable(marks))
                 {
                     Fault.Point(FaultPoints.LayerRemove);
                     Remove(SweepKind.Layer, path, "no manifest names it");
@@ -306,7 +333,7 @@ internal sealed class StateSweeper
             {
                 Keep(SweepKind.Golden, path, "it is being loaded or built");
             }
-            else
+            else if (AreDurable(marks))
             {
                 Remove(SweepKind.Golden, path, "it is not the current one, and no snapshot needs it");
             }

@@ -48,7 +48,20 @@ internal sealed class FileLock : IDisposable
             ?? new FileLock(await FileLockQueue.WaitAsync(path, shared, cancellationToken).ConfigureAwait(false));
     }
 
-    public void Dispose() => _file.Dispose();
+    public void Dispose() => Release(_file);
+
+    /// <summary>
+    /// Drops the lock and closes the file. Closing alone is not enough: a process that another thread is just spawning has a copy of the
+    /// descriptor until it executes its program, and the lock would be held until then.
+    /// </summary>
+    internal static void Release(SafeFileHandle file)
+    {
+        if (!file.IsClosed)
+        {
+            _ = Libc.FLock(file, Libc.LOCK_UN); // it cannot fail on an open file
+            file.Dispose();
+        }
+    }
 
     internal static SafeFileHandle Open(string path)
     {

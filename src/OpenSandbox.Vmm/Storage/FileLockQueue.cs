@@ -99,9 +99,9 @@ internal sealed class FileLockQueue
                     delivered = failure is null ? first.Value.TrySetResult(file!) : first.Value.TrySetException(failure);
                 }
 
-                if (!delivered)
+                if (!delivered && file is not null)
                 {
-                    file?.Dispose();
+                    FileLock.Release(file);
                 }
 
                 if (_waiters.Count == 0)

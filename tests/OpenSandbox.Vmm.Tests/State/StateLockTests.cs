@@ -199,6 +199,27 @@ public sealed class StateLockTests : IDisposable
         (await alone.WaitAsync(StateTest.Patience)).Dispose();
     }
 
+    /// <summary>A process that is being spawned has copies of all descriptors until it executes its program.</summary>
+    [Fact]
+    public async Task Lock_GivenBackWhileProcessesAreSpawned_IsFreeAtOnce()
+    {
+        Task spawning = Task.Run(static () =>
+        {
+            for (int process = 0; process < 100; process++)
+            {
+                using var one = System.Diagnostics.Process.Start("true");
+                Assert.True(one.WaitForExit(StateTest.Patience));
+            }
+        });
+        while (!spawning.IsCompleted)
+        {
+            using StateLease? alone = _store.TryEnterExclusive();
+            Assert.True(alone is not null, "a lock that was given back is still held");
+        }
+
+        await spawning.WaitAsync(StateTest.Patience);
+    }
+
     [Fact]
     public async Task Commits_OfManyThreads_AreOneAfterTheOther()
     {

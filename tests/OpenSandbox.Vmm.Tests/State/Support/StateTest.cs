@@ -9,7 +9,7 @@ namespace OpenSandbox.Vmm.Tests.State;
 internal static class StateTest
 {
     /// <summary>For waits that end at once unless something is wrong.</summary>
-    internal static TimeSpan Patience { get; } = TimeSpan.FromSeconds(30);
+    internal static TimeSpan Patience { get; } = TimeSpan.FromMinutes(2);
 
     internal static StateLease Enter(this StateStore store) =>
         store.TryEnter() ?? throw new InvalidOperationException("somebody sweeps");
