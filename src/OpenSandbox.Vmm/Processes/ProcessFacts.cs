@@ -48,28 +48,34 @@ internal readonly record struct ProcessFacts(int ParentPid, long StartTicks, boo
     /// <summary>Whether one of the process's arguments is exactly this text. A process that does not exist has none.</summary>
     internal static bool HasArgument(int pid, string argument)
     {
-        byte[] buffer = new byte[MaxCommandLine];
-        int length;
-        try
-        {
-            using FileStream file = File.OpenRead(PathOf(pid, "cmdline"));
-            length = file.ReadAtLeast(buffer, buffer.Length, throwOnEndOfStream: false);
-        }
-        catch (Exception gone) when (gone is IOException or UnauthorizedAccessException)
-        {
-            return false;
-        }
-
         byte[] wanted = Encoding.UTF8.GetBytes(argument);
-        foreach (Range part in buffer.AsSpan(0, length).Split((byte)0))
+        ReadOnlySpan<byte> line = ReadCommandLine(pid);
+        foreach (Range part in line.Split((byte)0))
         {
-            if (buffer.AsSpan(0, length)[part].SequenceEqual(wanted))
+            if (line[part].SequenceEqual(wanted))
             {
                 return true;
             }
         }
 
         return false;
+    }
+
+    /// <summary>Whether there is no command line: a process on its way out has given up its memory, and with that its arguments.</summary>
+    internal static bool HasNoCommandLine(int pid) => ReadCommandLine(pid).IsEmpty;
+
+    private static ReadOnlySpan<byte> ReadCommandLine(int pid)
+    {
+        try
+        {
+            using FileStream file = File.OpenRead(PathOf(pid, "cmdline"));
+            byte[] buffer = new byte[MaxCommandLine];
+            return buffer.AsSpan(0, file.ReadAtLeast(buffer, buffer.Length, throwOnEndOfStream: false));
+        }
+        catch (Exception gone) when (gone is IOException or UnauthorizedAccessException)
+        {
+            return [];
+        }
     }
 
     private static string PathOf(int pid, string file) => string.Create(CultureInfo.InvariantCulture, $"/proc/{pid}/{file}");

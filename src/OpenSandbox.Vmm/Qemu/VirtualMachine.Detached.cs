@@ -74,11 +74,15 @@ internal sealed partial class VirtualMachine
             }
             catch (Exception failure) when (failure is SocketException or QmpException)
             {
-                bool ended = await EndsSoonAsync(context, launcher, qemu).ConfigureAwait(false);
-                throw ended
-                    ? new VmAdoptionException(VmAdoptionFailure.Gone, $"{name} has just ended", failure)
-                    : new VmAdoptionException(
+                if (!await EndsSoonAsync(context, launcher, qemu).ConfigureAwait(false))
+                {
+                    throw new VmAdoptionException(
                         VmAdoptionFailure.Unreachable, $"{name} runs, but cannot be connected to: {failure.Message}", failure);
+                }
+
+                // One takes the other along: whoever is told that the VM has gone may use its disks.
+                await processes.EndAsync(cancellationToken).ConfigureAwait(false);
+                throw new VmAdoptionException(VmAdoptionFailure.Gone, $"{name} has just ended", failure);
             }
 
             adopted = true;

@@ -147,10 +147,10 @@ internal sealed class VmProcesses
                     CultureInfo.InvariantCulture, $"was started at {facts.StartTicks} ticks after the boot and not at {startTicks}")));
             }
 
-            if (!isOurs(facts))
+            // One that is just ending has no command line any more. Number and start are the VM's, and its end is still to be waited for.
+            if (!isOurs(facts) && !ProcessFacts.HasNoCommandLine(pid))
             {
-                // Its command line is empty when it has just ended.
-                return ProcessFacts.Read(pid) is { HasEnded: false } ? (null, Describe(pid, "does not have the VM's nonce")) : (null, null);
+                return (null, Describe(pid, "does not have the VM's nonce"));
             }
 
             keep = true;
