@@ -19,9 +19,10 @@ public sealed partial class SandboxHost
         string id, SandboxSpec spec, OpenRequest? first, CancellationToken cancellationToken)
     {
         using FrozenDisks images = OpenImages(spec);
-        var start = new MachineStart(id, spec, _golden, images.Extend(NewLayer)) { First = first };
-        (SandboxRun run, GuestStream? stream) = await StartMachineAsync(start, cancellationToken).ConfigureAwait(false);
-        return (Adopt(id, spec, run, null), stream);
+        (SandboxRun run, GuestStream? stream) = await ClaimAsync(id, spec, images, first, cancellationToken).ConfigureAwait(false)
+            ?? await StartMachineAsync(
+                new MachineStart(id, spec, _golden, images.Extend(NewLayer)) { First = first }, cancellationToken).ConfigureAwait(false);
+        return (await AdoptOrEndAsync(id, spec, run, null).ConfigureAwait(false), stream);
     }
 
     /// <summary>The images that a new sandbox's disks begin with.</summary>
