@@ -268,7 +268,7 @@ internal sealed partial class MachinePool<TMachine>
         }
 
         TimeSpan quiet = Calm - _time.GetElapsedTime(_claimedAt);
-        TimeSpan longest = MaxCalm - _time.GetElapsedTime(since);
+        TimeSpan longest = (Calm * MaxCalms) - _time.GetElapsedTime(since);
         TimeSpan rest = quiet < longest ? quiet : longest;
         return rest > TimeSpan.Zero ? rest : TimeSpan.Zero;
     }

@@ -14,14 +14,8 @@ internal sealed partial class MachinePool<TMachine> : IAsyncDisposable
     /// <summary>No event tells of memory that runs short, or of a name that points at another image: hence a look from time to time.</summary>
     internal static readonly TimeSpan CheckInterval = TimeSpan.FromSeconds(5);
 
-    /// <summary>
-    /// The sandbox that has just been handed out has the CPUs for itself for so long: a machine that is started beside its first command
-    /// would cost it what the pool has saved.
-    /// </summary>
-    internal static readonly TimeSpan Calm = TimeSpan.FromMilliseconds(50);
-
-    /// <summary>Creates that never stop do not put off refilling for longer than this.</summary>
-    internal static readonly TimeSpan MaxCalm = TimeSpan.FromMilliseconds(250);
+    /// <summary>Creates that never stop put off refilling for so many times <see cref="Calm"/>, and no longer.</summary>
+    internal const int MaxCalms = 5;
 
     private readonly IPoolSource<TMachine> _source;
     private readonly SemaphoreSlim _starting;
@@ -60,6 +54,24 @@ internal sealed partial class MachinePool<TMachine> : IAsyncDisposable
     }
 
     internal SandboxPoolOptions Options { get; }
+
+    /// <summary>
+    /// The sandbox that has just been handed out has the CPUs for itself for so long: a machine that is started beside its first command
+    /// would cost it what the pool has saved. Default: 50 ms.
+    /// </summary>
+    internal TimeSpan Calm { get; init; } = TimeSpan.FromMilliseconds(50);
+
+    /// <summary>Those that nobody has taken yet, in the order in which they were started.</summary>
+    internal IReadOnlyList<TMachine> Ready
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return [.. _ready.Select(static entry => entry.Machine)];
+            }
+        }
+    }
 
     /// <summary>The image, for messages.</summary>
     private string Name => Options.Image ?? "(no image)";

@@ -19,13 +19,15 @@ public sealed partial class SandboxHost
     private const string PooledName = "a machine of a pool";
 
     private readonly SemaphoreSlim _poolStarts = new(MaxPoolStarts);
-    private IReadOnlyList<MachinePool<PooledMachine>> _pools = [];
     private ReadOnlyMemory<byte> _poolState;
+
+    /// <summary>The pools, in the order of the options.</summary>
+    internal IReadOnlyList<MachinePool<PooledMachine>> Pools { get; private set; } = [];
 
     /// <summary>
     /// The pools (<see cref="SandboxHostOptions.Pools"/>, in the same order) as they are now: what is ready, and how often it served.
     /// </summary>
-    public IReadOnlyList<SandboxPoolStatistics> PoolStatistics => [.. _pools.Select(static pool => pool.Statistics)];
+    public IReadOnlyList<SandboxPoolStatistics> PoolStatistics => [.. Pools.Select(static pool => pool.Statistics)];
 
     /// <summary>
     /// Waits until the pools have their sizes, or what holds them back (too little memory, a missing image, machines that fail) lets them
@@ -34,7 +36,7 @@ public sealed partial class SandboxHost
     /// <param name="cancellationToken">Stops waiting.</param>
     /// <returns>When they are filled. Without pools: at once.</returns>
     public Task WaitForPoolsAsync(CancellationToken cancellationToken = default) =>
-        Task.WhenAll(_pools.Select(pool => pool.WaitForRestAsync(cancellationToken)));
+        Task.WhenAll(Pools.Select(pool => pool.WaitForRestAsync(cancellationToken)));
 
     /// <summary>What machines for these sandboxes are started for now.</summary>
     internal PoolKind FindPoolKind(SandboxSpec spec)
@@ -96,7 +98,7 @@ public sealed partial class SandboxHost
     private async Task<(SandboxRun Run, GuestStream? First)?> ClaimAsync(
         string id, SandboxSpec spec, FrozenDisks images, OpenRequest? first, CancellationToken cancellationToken)
     {
-        if (_pools.Count == 0 || FindPool(spec, PoolKind.Of(images)) is not MachinePool<PooledMachine> pool)
+        if (Pools.Count == 0 || FindPool(spec, PoolKind.Of(images)) is not MachinePool<PooledMachine> pool)
         {
             return null;
         }
@@ -131,7 +133,7 @@ public sealed partial class SandboxHost
 
     private MachinePool<PooledMachine>? FindPool(SandboxSpec spec, PoolKind kind)
     {
-        foreach (MachinePool<PooledMachine> pool in _pools)
+        foreach (MachinePool<PooledMachine> pool in Pools)
         {
             if (pool.Serves(kind) || pool.Options.Fits(spec))
             {
@@ -179,12 +181,12 @@ public sealed partial class SandboxHost
         }
 
         _poolState = ReadDeviceState();
-        _pools =
+        Pools =
         [
             .. Options.Pools.Select(options => new MachinePool<PooledMachine>(
                 options, new GoldenPoolSource(this, options.Spec), _poolStarts, Options.TimeProvider, Logger)),
         ];
-        foreach (MachinePool<PooledMachine> pool in _pools)
+        foreach (MachinePool<PooledMachine> pool in Pools)
         {
             pool.Start();
         }
@@ -205,7 +207,7 @@ public sealed partial class SandboxHost
 
     private async Task ClosePoolsAsync()
     {
-        await Task.WhenAll(_pools.Select(static pool => pool.DisposeAsync().AsTask())).ConfigureAwait(false);
+        await Task.WhenAll(Pools.Select(static pool => pool.DisposeAsync().AsTask())).ConfigureAwait(false);
         _poolStarts.Dispose();
     }
 }
