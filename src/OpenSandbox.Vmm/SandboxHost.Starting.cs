@@ -9,6 +9,7 @@ using OpenSandbox.Vmm.Lifecycle;
 using OpenSandbox.Vmm.Processes;
 using OpenSandbox.Vmm.Qemu;
 using OpenSandbox.Vmm.Snapshots;
+using OpenSandbox.Vmm.State;
 
 namespace OpenSandbox.Vmm;
 
@@ -18,11 +19,20 @@ public sealed partial class SandboxHost
     private async Task<(Sandbox Sandbox, GuestStream? First)> CreateNewAsync(
         string id, SandboxSpec spec, OpenRequest? first, CancellationToken cancellationToken)
     {
+        bool detached = spec.Lifetime == SandboxLifetime.Detached;
+        using StateLease? lease = detached ? await Store.EnterAsync(cancellationToken).ConfigureAwait(false) : null;
         using FrozenDisks images = OpenImages(spec);
-        (SandboxRun run, GuestStream? stream) = await ClaimAsync(id, spec, images, first, cancellationToken).ConfigureAwait(false)
-            ?? await StartMachineAsync(
-                new MachineStart(id, spec, _golden, images.Extend(NewLayer)) { First = first }, cancellationToken).ConfigureAwait(false);
-        return (await AdoptOrEndAsync(id, spec, run, null).ConfigureAwait(false), stream);
+        if (!detached && await ClaimAsync(id, spec, images, first, cancellationToken).ConfigureAwait(false) is (SandboxRun claimed, var opened))
+        {
+            return (await AdoptAsync(id, spec, claimed, null, lease, cancellationToken).ConfigureAwait(false), opened);
+        }
+
+        SandboxDisks disks = lease is null
+            ? images.Extend(NewLayer)
+            : await Task.Run(() => images.Extend(NewLayersFor(spec, lease)), CancellationToken.None).ConfigureAwait(false);
+        var start = new MachineStart(id, spec, _golden, disks) { First = first, Detached = NewDetachment(id, spec) };
+        (SandboxRun run, GuestStream? stream) = await StartMachineAsync(start, cancellationToken).ConfigureAwait(false);
+        return (await AdoptAsync(id, spec, run, null, lease, cancellationToken).ConfigureAwait(false), stream);
     }
 
     /// <summary>The images that a new sandbox's disks begin with.</summary>
@@ -79,7 +89,7 @@ public sealed partial class SandboxHost
             phase = "resuming the guest";
             ResumeResult resumed = await ResumeAsync(vm, start, plug, either.Token).ConfigureAwait(false);
             await plugged.ConfigureAwait(false);
-            return (new SandboxRun(vm, start.Golden, start.Disks, resumed) { FromMemory = start.Memory is not null }, stream);
+            return (new SandboxRun(vm, GoldenReference.To(start.Golden), start.Disks, resumed) { FromMemory = start.Memory is not null }, stream);
         }
         catch (Exception failure)
         {
@@ -177,12 +187,13 @@ public sealed partial class SandboxHost
         return new FrozenDisk("workspace", digest, image, shape.WorkspaceBytes, []);
     }
 
-    private Sandbox Adopt(string id, SandboxSpec spec, SandboxRun run, SandboxLimits? limits)
+    private Sandbox Adopt(
+        string id, SandboxSpec spec, SandboxRun run, SandboxLimits? limits, (SandboxLock Lock, SandboxManifest Manifest)? registered)
     {
         lock (_gate)
         {
             ObjectDisposedException.ThrowIf(_disposed is not null, this);
-            var sandbox = new Sandbox(this, id, spec);
+            var sandbox = new Sandbox(this, id, spec, registered);
             _sandboxes[id] = sandbox;
             sandbox.Begin(run, limits);
             return sandbox;

@@ -10,7 +10,7 @@ namespace OpenSandbox.Vmm.Lifecycle;
 /// <param name="Disks">The disks.</param>
 /// <param name="Limits">The limits in force.</param>
 /// <param name="Stopped">For how long the machine was stopped.</param>
-internal sealed record SandboxCut(GoldenImage Golden, MachineCut? Memory, FrozenDisks Disks, SandboxLimits Limits, TimeSpan Stopped) : IDisposable
+internal sealed record SandboxCut(GoldenReference Golden, MachineCut? Memory, FrozenDisks Disks, SandboxLimits Limits, TimeSpan Stopped) : IDisposable
 {
     public void Dispose()
     {

@@ -3,6 +3,7 @@ using Microsoft.Win32.SafeHandles;
 using OpenSandbox.Qmp;
 using OpenSandbox.VirtioSerial;
 using OpenSandbox.Vmm.Disks;
+using OpenSandbox.Vmm.Golden;
 using OpenSandbox.Vmm.Lifecycle;
 using OpenSandbox.Vmm.Pools;
 using OpenSandbox.Vmm.Processes;
@@ -163,7 +164,7 @@ public sealed partial class SandboxHost
             var start = new MachineStart(id, spec, _golden, machine.Disks);
             ResumeResult resumed = await ResumeAsync(vm, start, plug, either.Token).ConfigureAwait(false);
             await plugged.ConfigureAwait(false);
-            return (new SandboxRun(vm, _golden, machine.Disks, resumed), stream);
+            return (new SandboxRun(vm, GoldenReference.To(_golden), machine.Disks, resumed), stream);
         }
         catch
         {

@@ -84,7 +84,11 @@ public sealed class MachinePoolProperties
 
                 break;
             case Event.Kill:
-                test.Pool.Ready.FirstOrDefault()?.Die();
+                if (test.Pool.Ready is [FakeMachine oldest, ..])
+                {
+                    oldest.Die();
+                }
+
                 await test.PassAsync(TimeSpan.Zero);
                 break;
             case Event.Pass:
