@@ -45,7 +45,7 @@ public sealed class PoolTests(HostFixture fixture)
             ["python3", "-c", $"import socket; s=socket.create_connection(('192.0.0.1',{server.Port}),60); s.sendall(b'x'*10000); n=0\nwhile n<10000: n+=len(s.recv(65536))\nprint(n)"],
             cancellationToken: Deadline());
         Assert.Equal("10000\n", echo.StandardOutput);
-        Assert.Contains("blue", (await sandbox.ExecAsync(["curl", "-sS", "http://169.254.169.254/metadata"], cancellationToken: Deadline())).StandardOutput, StringComparison.Ordinal);
+        Assert.Contains("blue", (await sandbox.ExecAsync(["curl", "-sS", "http://169.254.169.254/v1/metadata"], cancellationToken: Deadline())).StandardOutput, StringComparison.Ordinal);
     }
 
     [SkippableTheory]

@@ -90,7 +90,7 @@ internal sealed partial class MachinePool<TMachine>
         {
             lock (_gate)
             {
-                if (step.AtRest && !woken.IsCompleted)
+                if (step.AtRest && _ending.Count == 0 && !woken.IsCompleted)
                 {
                     _rest.TrySetResult();
                 }
@@ -147,7 +147,7 @@ internal sealed partial class MachinePool<TMachine>
 
             if (spareMemory < margin)
             {
-                return new PoolStep(null, CheckInterval, AtRest: _ending.Count == 0);
+                return new PoolStep(null, CheckInterval, AtRest: true);
             }
 
             TimeSpan pause = _backOff.Remaining;

@@ -44,9 +44,10 @@ public sealed record SandboxPoolOptions
 
     /// <summary>
     /// In which a machine from the pool must have become the sandbox; one that has not is dropped, and the sandbox starts as if there were no
-    /// pool, with <see cref="SandboxHostOptions.StartTimeout"/> from then on. 10 ms to 1 minute. Default: 3 s.
+    /// pool, with <see cref="SandboxHostOptions.StartTimeout"/> from then on. 10 ms to 1 minute. Default: 10 s, because a host that is
+    /// overloaded is slow with all machines; one that is dead is found out at once.
     /// </summary>
-    public TimeSpan ClaimTimeout { get; init; } = TimeSpan.FromSeconds(3);
+    public TimeSpan ClaimTimeout { get; init; } = TimeSpan.FromSeconds(10);
 
     /// <summary>
     /// The pool starts machines only while the host has this much more memory available than
