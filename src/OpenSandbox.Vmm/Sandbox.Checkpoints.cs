@@ -59,6 +59,7 @@ public sealed partial class Sandbox
         try
         {
             SnapshotManifest saved = await SaveCutAsync(cut, options, cancellationToken).ConfigureAwait(false);
+            _host.DigestSoon(saved.Id, cut.Disks.Share());
             _host.RetainCheckpoints(Id, options.KeepLast, saved.Id);
             VmmLog.CheckpointMade(_host.Logger, Id, saved.Id, (long)cut.Stopped.TotalMilliseconds);
             return new SandboxCheckpoint(saved) { Stopped = cut.Stopped };

@@ -167,6 +167,7 @@ public sealed partial class Sandbox
 
         standstill.Abandon();
         Fault.Point(FaultPoints.HibernateCommitted);
+        _host.DigestSoon(saved.Id, run.Disks.Freeze());
         if (replaced is not null)
         {
             _host.DeleteReplaced(replaced);

@@ -140,31 +140,6 @@ public sealed partial class SandboxHost
             Sandbox = record,
         };
 
-    /// <summary>
-    /// Removes what no manifest names any more, on a thread of the pool. If an operation is under way it is left to the next time: what that
-    /// makes nothing names yet.
-    /// </summary>
-    internal void SweepSoon()
-    {
-        _ = Task.Run(() =>
-        {
-            try
-            {
-                if (StateSweeper.TrySweep(Store) is SweepReport report)
-                {
-                    foreach (SweepEntry kept in report.Kept)
-                    {
-                        VmmLog.SweepKept(Logger, kept.Path, kept.Reason);
-                    }
-                }
-            }
-            catch (IOException failure)
-            {
-                VmmLog.SweepFailed(Logger, Store.Layout.Root, failure);
-            }
-        });
-    }
-
     /// <summary>Deletes a snapshot that nothing names any more. What cannot be deleted now is left to the sweeper.</summary>
     internal void DeleteReplaced(string snapshotId)
     {

@@ -84,7 +84,11 @@ public sealed partial class SandboxHost
             GuestStream? stream = start.First is null ? null : vm.Channel.OpenStream(GuestPort.Bulk, start.First);
 
             phase = start.Memory is null ? "loading the golden snapshot" : "loading the saved machine";
-            await vm.Channel.WaitForHelloAsync(either.Token).ConfigureAwait(false);
+            AgentHello hello = await vm.Channel.WaitForHelloAsync(either.Token).ConfigureAwait(false);
+            if (start.Memory is not null && !hello.Quiesced)
+            {
+                throw new MemoryFileException("the guest did not stand still when it was saved");
+            }
 
             phase = "resuming the guest";
             ResumeResult resumed = await ResumeAsync(vm, start, plug, either.Token).ConfigureAwait(false);
@@ -136,7 +140,6 @@ public sealed partial class SandboxHost
         MachineStart start, IMachineMemory memory, Action<VirtualMachine> started, CancellationToken cancellationToken)
     {
         using SafeFileHandle pluggedRam = VirtualMachine.CreatePluggedRam(start.Golden.Shape.PluggableBytes);
-        memory.FillPlugged(pluggedRam);
         (Socket feed, SafeFileHandle theirs) = SocketPairs.Create();
         using (feed)
         using (theirs)
@@ -148,6 +151,9 @@ public sealed partial class SandboxHost
             await vm.GetQmpAsync().WaitAsync(cancellationToken).ConfigureAwait(false);
             int pid = await vm.GetQemuPidAsync(cancellationToken).ConfigureAwait(false);
             memory.FillRam(RamMapping.Find(pid, (long)start.Golden.Shape.BaseMemoryMib << 20));
+
+            // Not earlier: while it sets the device up, QEMU (7.2, hw/virtio/virtio-mem.c) throws away what the file holds.
+            memory.FillPlugged(pluggedRam);
             for (ReadOnlyMemory<byte> rest = memory.DeviceState; rest.Length > 0;)
             {
                 rest = rest[await feed.SendAsync(rest, cancellationToken).ConfigureAwait(false)..];
@@ -173,7 +179,7 @@ public sealed partial class SandboxHost
                     descriptors.Add(state),
                     start.Disks.Rootfs?.Describe(descriptors),
                     start.Disks.Workspace?.Describe(descriptors)),
-                start.Detached) { PluggedRam = pluggedRam }).ConfigureAwait(false);
+                start.Detached) { PluggedRam = pluggedRam, Reconnect = start.Memory is not null }).ConfigureAwait(false);
         }
         finally
         {

@@ -95,6 +95,9 @@ internal static partial class VmmLog
     [LoggerMessage(4051, LogLevel.Information, "Recovered in {Milliseconds} ms: {Adopted} running, {Hibernated} hibernated, {Crashed} crashed sandboxes; {Problems} problems")]
     internal static partial void Recovered(ILogger logger, int adopted, int hibernated, int crashed, int problems, long milliseconds);
 
+    [LoggerMessage(4052, LogLevel.Debug, "Work in the background ended: {Reason}")]
+    internal static partial void BackgroundEnded(ILogger logger, string reason);
+
     [LoggerMessage(4047, LogLevel.Debug, "{Path} is not swept: {Reason}")]
     internal static partial void SweepKept(ILogger logger, string path, string reason);
 

@@ -10,9 +10,10 @@ public sealed class RecoveryTests(HostFixture fixture)
     public async Task Detached_HostLetsGo_TheNextOneAdoptsItWithItsProcesses()
     {
         _ = fixture.HostWithImage;
+        await using var state = new OwnState();
         Sandbox sandbox;
         string process;
-        await using (SandboxHost first = await StartHostAsync())
+        await using (SandboxHost first = await state.StartHostAsync())
         {
             sandbox = await first.CreateAsync(new SandboxSpec { Lifetime = SandboxLifetime.Detached }, Deadline());
             SandboxProcess started = await sandbox.StartAsync(
@@ -22,7 +23,7 @@ public sealed class RecoveryTests(HostFixture fixture)
             await sandbox.ResizeAsync(1_024, cancellationToken: Deadline(60));
         }
 
-        await using SandboxHost second = await StartHostAsync();
+        await using SandboxHost second = await state.StartHostAsync();
         RecoveryReport report = await second.RecoverAsync(Deadline());
 
         Assert.Empty(report.Problems);
@@ -52,17 +53,18 @@ public sealed class RecoveryTests(HostFixture fixture)
         await adopted.DeleteAsync();
         Assert.True(await second.DeleteCheckpointAsync(checkpoint.Id, Deadline()));
         Assert.Empty((await second.RecoverAsync(Deadline())).Problems);
-        Assert.Empty(Directory.GetFileSystemEntries(Path.Combine(second.Options.StateDirectory, "layers")));
-        Assert.Empty(Directory.GetDirectories(Path.Combine(second.Options.StateDirectory, "sandboxes")));
-        Assert.Empty(Directory.GetFileSystemEntries(Path.Combine(second.Options.StateDirectory, "snapshots")));
+        Assert.Empty(Directory.GetFileSystemEntries(state.Layers));
+        Assert.Empty(Directory.GetDirectories(state.Sandboxes));
+        Assert.Empty(Directory.GetFileSystemEntries(state.Snapshots));
     }
 
     [SkippableFact]
     public async Task Hibernated_TheNextHostFindsAndWakesIt()
     {
         _ = fixture.HostWithImage;
+        await using var state = new OwnState();
         string id;
-        await using (SandboxHost first = await StartHostAsync())
+        await using (SandboxHost first = await state.StartHostAsync())
         {
             Sandbox sandbox = await first.CreateAsync(cancellationToken: Deadline());
             id = sandbox.Id;
@@ -70,7 +72,7 @@ public sealed class RecoveryTests(HostFixture fixture)
             await sandbox.HibernateAsync(Deadline());
         }
 
-        await using SandboxHost second = await StartHostAsync();
+        await using SandboxHost second = await state.StartHostAsync();
         Sandbox found = await second.OpenAsync(id, Deadline());
         Assert.Equal(SandboxState.Hibernated, found.State);
         Assert.True((await found.WakeAsync(cancellationToken: Deadline())).MemoryRestored);
@@ -83,7 +85,8 @@ public sealed class RecoveryTests(HostFixture fixture)
     public async Task Detached_QemuIsKilled_BootsFromItsDisks()
     {
         _ = fixture.HostWithImage;
-        await using SandboxHost host = await StartHostAsync();
+        await using var state = new OwnState();
+        await using SandboxHost host = await state.StartHostAsync();
         Sandbox sandbox = await host.CreateAsync(new SandboxSpec { Lifetime = SandboxLifetime.Detached }, Deadline());
         await sandbox.ExecAsync("echo synced > /workspace/file; sync", cancellationToken: Deadline());
         int pid = await sandbox.Machine.GetQemuPidAsync(Deadline());
@@ -103,6 +106,4 @@ public sealed class RecoveryTests(HostFixture fixture)
     }
 
     private static CancellationToken Deadline(int seconds = 60) => ExecTests.Deadline(seconds);
-
-    private static Task<SandboxHost> StartHostAsync() => SandboxHost.StartAsync(HostFixture.Options, cancellationToken: Deadline(240));
 }

@@ -214,7 +214,7 @@ public sealed class StateCrashTests
             {
                 Directory.CreateDirectory(target, StateFiles.DirectoryMode);
             }
-            else if (Path.GetFileName(path) is StateLayout.LockName or "state.lock")
+            else if (Path.GetFileName(path) is StateLayout.LockName or "state.lock" or "state.queue")
             {
                 File.WriteAllBytes(target, []); // a copy would wait for the lock
             }

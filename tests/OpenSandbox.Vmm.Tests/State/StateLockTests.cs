@@ -53,6 +53,58 @@ public sealed class StateLockTests : IDisposable
         Assert.Empty((await sweep.WaitAsync(StateTest.Patience)).Kept);
     }
 
+    /// <summary>Two operations that take turns so that there is always one: flock alone would never let the sweeper in.</summary>
+    [Fact]
+    public async Task Sweep_WhileThereIsAlwaysAnOperation_ComesToItsTurn()
+    {
+        var impatient = StateStore.Open(_directory.Path, TimeSpan.FromMilliseconds(20));
+        using var ended = new CancellationTokenSource();
+        Task operations = Task.Run(async () =>
+        {
+            StateLease current = await _store.EnterAsync(CancellationToken.None);
+            while (!ended.IsCancellationRequested)
+            {
+                if (_store.TryEnter() is StateLease next)
+                {
+                    current.Dispose();
+                    current = next;
+                }
+                else
+                {
+                    // The sweeper insists: the operation ends, and the next one waits for its turn.
+                    current.Dispose();
+                    current = await _store.EnterAsync(CancellationToken.None);
+                }
+            }
+
+            current.Dispose();
+        });
+
+        for (int sweep = 0; sweep < 3; sweep++)
+        {
+            await StateSweeper.SweepAsync(impatient, null, CancellationToken.None).WaitAsync(StateTest.Patience);
+        }
+
+        await ended.CancelAsync();
+        await operations.WaitAsync(StateTest.Patience);
+    }
+
+    [Fact]
+    public async Task Sweep_WhileAnOperationNeverEnds_StopsNobodyForLong()
+    {
+        var impatient = StateStore.Open(_directory.Path, TimeSpan.FromMilliseconds(1));
+        using StateLease endless = _store.Enter();
+        using var giveUp = new CancellationTokenSource();
+        Task<SweepReport> sweep = StateSweeper.SweepAsync(impatient, null, giveUp.Token);
+        for (int nested = 0; nested < 2; nested++)
+        {
+            (await _store.EnterAsync(CancellationToken.None).WaitAsync(StateTest.Patience)).Dispose();
+        }
+
+        await giveUp.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => sweep.WaitAsync(StateTest.Patience));
+    }
+
     [Fact]
     public async Task Operation_WaitingForTheSweeper_BeginsWhenItEnds()
     {
@@ -72,7 +124,6 @@ public sealed class StateLockTests : IDisposable
     {
         _store.AddSandbox();
         SandboxLock owner = _store.TryLockSandbox(Samples.SandboxId)!;
-        int before = FileLockQueue.Threads;
         for (int attempt = 0; attempt < 50; attempt++)
         {
             using var giveUp = new CancellationTokenSource();
@@ -81,7 +132,7 @@ public sealed class StateLockTests : IDisposable
             await Assert.ThrowsAnyAsync<OperationCanceledException>(() => waiting.WaitAsync(StateTest.Patience));
         }
 
-        Assert.True(FileLockQueue.Threads <= before + 1, "each wait that was given up has left a thread");
+        Assert.True(FileLockQueue.ThreadsFor(_store.Layout.SandboxLock(Samples.SandboxId)) <= 1, "each wait that was given up has left a thread");
         Task<SandboxLock> last = _other.LockSandboxAsync(Samples.SandboxId, CancellationToken.None);
         owner.Dispose();
         (await last.WaitAsync(StateTest.Patience)).Dispose();
