@@ -22,6 +22,11 @@ public sealed partial class SandboxHost
         bool detached = spec.Lifetime == SandboxLifetime.Detached;
         using StateLease? lease = detached ? await Store.EnterAsync(cancellationToken).ConfigureAwait(false) : null;
         using FrozenDisks images = OpenImages(spec);
+        if (!detached && await ClaimAsync(id, spec, images, first, cancellationToken).ConfigureAwait(false) is (SandboxRun claimed, var opened))
+        {
+            return (await AdoptAsync(id, spec, claimed, null, lease, cancellationToken).ConfigureAwait(false), opened);
+        }
+
         SandboxDisks disks = lease is null
             ? images.Extend(NewLayer)
             : await Task.Run(() => images.Extend(NewLayersFor(spec, lease)), CancellationToken.None).ConfigureAwait(false);

@@ -97,6 +97,7 @@ public sealed partial class SandboxHost : IAsyncDisposable
             QemuFacts qemu = await QemuProbe.RunAsync(context, cancellationToken).ConfigureAwait(false);
             (golden, string reason) = await GoldenSelector.GetAsync(context, qemu, cancellationToken).ConfigureAwait(false);
             var host = new SandboxHost(context, golden, reason);
+            host.StartPools();
             VmmLog.HostStarted(
                 context.Logger,
                 host.Accelerator,
@@ -354,8 +355,10 @@ public sealed partial class SandboxHost : IAsyncDisposable
     private async Task CloseAsync()
     {
         await _closing.CancelAsync().ConfigureAwait(false);
+        Task pools = ClosePoolsAsync();
         await _noneCreating.Task.ConfigureAwait(false);
         await Task.WhenAll(_sandboxes.Values.Select(static sandbox => sandbox.DisposeAsync().AsTask())).ConfigureAwait(false);
+        await pools.ConfigureAwait(false);
         await Task.WhenAll(_background.Keys).ConfigureAwait(false);
         await _goldens.CloseAsync().ConfigureAwait(false);
         _context.Dispose();

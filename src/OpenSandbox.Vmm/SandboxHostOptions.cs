@@ -38,6 +38,12 @@ public sealed record SandboxHostOptions
     public int MaxSandboxes { get; init; } = 1_024;
 
     /// <summary>
+    /// Machines that are started before they are asked for, which makes creates faster: at most 16 pools, each for another image and
+    /// workspace. Their machines are no sandboxes and take none of <see cref="MaxSandboxes"/>. Default: none, nothing is kept.
+    /// </summary>
+    public IReadOnlyList<SandboxPoolOptions> Pools { get; init; } = [];
+
+    /// <summary>
     /// Available memory of the host, MiB, below which no sandbox is made: sandboxes take memory only as their guests write, so that their
     /// sizes may add up to more than there is. 0 to 1,048,576. Default: 256.
     /// </summary>
@@ -82,6 +88,9 @@ public sealed record SandboxHostOptions
     /// <summary>Clock and timers. Default: the system's.</summary>
     public TimeProvider TimeProvider { get; init; } = TimeProvider.System;
 
+    /// <summary>Most machines that may be in pools, and on their way into or out of them, at a time.</summary>
+    internal int MaxPooled => Pools.Sum(static pool => pool.HotTarget + pool.ParkedTarget + 2);
+
     internal void Validate()
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(StateDirectory);
@@ -94,6 +103,7 @@ public sealed record SandboxHostOptions
         ArgumentOutOfRangeException.ThrowIfNotEqual(BaseMemoryMib % 128, 0, nameof(BaseMemoryMib));
         ArgumentOutOfRangeException.ThrowIfNotEqual(MaxMemoryMib % 128, 0, nameof(MaxMemoryMib));
         ThrowIfOutside(MaxSandboxes, 1, 16_384, nameof(MaxSandboxes));
+        ValidatePools();
         ThrowIfOutside(HostMemoryReserveMib, 0, 1_048_576, nameof(HostMemoryReserveMib));
         ThrowIfOutside(FirstUid, 1_000, int.MaxValue - 65_536, nameof(FirstUid));
         ThrowIfOutside(DnsServers?.Count ?? 1, 1, 8, nameof(DnsServers));
@@ -105,6 +115,22 @@ public sealed record SandboxHostOptions
         ArgumentException.ThrowIfNullOrWhiteSpace(Region);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(Region.Length, 128, nameof(Region));
         ArgumentNullException.ThrowIfNull(TimeProvider);
+    }
+
+    private void ValidatePools()
+    {
+        ArgumentNullException.ThrowIfNull(Pools);
+        ThrowIfOutside(Pools.Count, 0, 16, nameof(Pools));
+        var specs = new HashSet<(string?, bool)>();
+        foreach (SandboxPoolOptions pool in Pools)
+        {
+            ArgumentNullException.ThrowIfNull(pool, nameof(Pools));
+            pool.Validate();
+            if (!specs.Add((pool.Image, pool.Image is not null && pool.Workspace)))
+            {
+                throw new ArgumentException($"two pools are for image '{pool.Image}' with the same workspace", nameof(Pools));
+            }
+        }
     }
 
     private static void ThrowIfOutside(int value, int low, int high, string name)

@@ -103,4 +103,22 @@ internal static partial class VmmLog
 
     [LoggerMessage(4047, LogLevel.Debug, "{Path} is not swept: {Reason}")]
     internal static partial void SweepKept(ILogger logger, string path, string reason);
+
+    [LoggerMessage(4100, LogLevel.Warning, "Pool of {Image}: a machine ({Tier}) could not be started; tried again later")]
+    internal static partial void PoolRefillFailed(ILogger logger, string image, Pools.PoolTier tier, Exception failure);
+
+    [LoggerMessage(4101, LogLevel.Debug, "Pool of {Image}: a machine ({Tier}) is let go of: {Reason}")]
+    internal static partial void PoolMachineDropped(ILogger logger, string image, Pools.PoolTier tier, Pools.PoolDrop reason);
+
+    [LoggerMessage(4102, LogLevel.Warning, "Pool of {Image}: a machine ({Tier}) did not become a sandbox; another start takes its place")]
+    internal static partial void PoolClaimFailed(ILogger logger, string image, Pools.PoolTier tier, Exception failure);
+
+    [LoggerMessage(4103, LogLevel.Warning, "Pool of {Image}: the image cannot be used; the pool stays empty until it can")]
+    internal static partial void PoolImageMissing(ILogger logger, string image, Exception failure);
+
+    [LoggerMessage(4104, LogLevel.Information, "Pool of {Image}: not refilled while the host has only {SpareMib} MiB more than what is kept free, of {MarginMib}")]
+    internal static partial void PoolHeldBack(ILogger logger, string image, long spareMib, int marginMib);
+
+    [LoggerMessage(4105, LogLevel.Error, "Pool of {Image}: it failed by a defect and tries again later")]
+    internal static partial void PoolFailed(ILogger logger, string image, Exception failure);
 }

@@ -60,7 +60,8 @@ internal sealed partial class VirtualMachine : IAsyncDisposable
         }
     }
 
-    internal string Name { get; }
+    /// <summary>For messages.</summary>
+    internal string Name { get; private set; }
 
     /// <summary>The channel to the guest's agent. Its preamble has been written.</summary>
     internal GuestChannel Channel => _connections.Channel;
@@ -70,6 +71,13 @@ internal sealed partial class VirtualMachine : IAsyncDisposable
     /// it never completes.
     /// </summary>
     internal Task<HostProcessExit> Exited { get; }
+
+    /// <summary>It is called otherwise from now on: a machine that was started before it was known for whom.</summary>
+    internal void Rename(string name)
+    {
+        Name = name;
+        _connections.Name = name;
+    }
 
     internal int LauncherPid => _launcher.Pid;
 

@@ -12,7 +12,6 @@ internal sealed class VmConnections : IAsyncDisposable
 {
     private const int OutputCapacity = 16_384;
     private readonly VmmContext _context;
-    private readonly string _name;
     private readonly Socket? _qmpSocket;
     private readonly Lock _gate = new();
     private Task<QmpClient>? _qmp;
@@ -22,7 +21,7 @@ internal sealed class VmConnections : IAsyncDisposable
     internal VmConnections(VmmContext context, string name, Socket qmp, GuestChannel channel, Socket console, Socket output, Socket status, Socket? tie)
     {
         _context = context;
-        _name = name;
+        Name = name;
         _qmpSocket = qmp;
         Channel = channel;
         Console = new BoundedOutput(console, OutputCapacity);
@@ -35,12 +34,15 @@ internal sealed class VmConnections : IAsyncDisposable
     internal VmConnections(VmmContext context, string name, QmpClient qmp, GuestChannel channel, Socket console)
     {
         _context = context;
-        _name = name;
+        Name = name;
         _qmp = Task.FromResult(qmp);
         Channel = channel;
         Console = new BoundedOutput(console, OutputCapacity);
         ShutdownByGuest = WatchShutdownAsync(qmp.Subscribe("SHUTDOWN"));
     }
+
+    /// <summary>Whose they are, for messages.</summary>
+    internal string Name { get; set; }
 
     internal GuestChannel Channel { get; }
 
@@ -95,7 +97,7 @@ internal sealed class VmConnections : IAsyncDisposable
             }
             catch (QmpException failure)
             {
-                VmmLog.MonitorFailed(_context.Logger, _name, failure);
+                VmmLog.MonitorFailed(_context.Logger, Name, failure);
             }
         }
 

@@ -15,7 +15,7 @@ internal sealed class VmmContext : IDisposable
         KernelPath = Path.Combine(options.AssetsDirectory, "vmlinuz");
         InitramfsPath = Path.Combine(options.AssetsDirectory, "initramfs.cpio");
         JailRoot = Path.Combine(options.RuntimeDirectory, "root");
-        Uids = new UidPool(options.RuntimeDirectory, options.FirstUid, options.MaxSandboxes + 1); // one more for a golden build
+        Uids = new UidPool(options.RuntimeDirectory, options.FirstUid, options.MaxSandboxes + options.MaxPooled + 1); // one more for a golden build
         Directory.CreateDirectory(
             JailRoot,
             UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute | UnixFileMode.GroupRead | UnixFileMode.GroupExecute

@@ -164,6 +164,7 @@ internal static class ManifestGen
             Memory = memory,
             Identity = Samples.Identity with { CpuModel = record.Hostname ?? "x" },
             GoldenKey = key,
+            GoldenRamSha256 = key,
             Disks = disks,
             Sandbox = record,
             Retained = retained,

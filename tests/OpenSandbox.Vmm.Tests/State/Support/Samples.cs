@@ -81,6 +81,7 @@ internal static class Samples
         CreatedAt = Time,
         Identity = Identity,
         GoldenKey = Identity.ComputeKey(),
+        GoldenRamSha256 = ImageDigest,
         Disks = Disks(rootfs),
         Sandbox = Record,
     };
