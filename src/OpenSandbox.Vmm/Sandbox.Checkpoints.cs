@@ -61,7 +61,7 @@ public sealed partial class Sandbox
             SnapshotManifest saved = await SaveCutAsync(cut, options, cancellationToken).ConfigureAwait(false);
             _host.RetainCheckpoints(Id, options.KeepLast, saved.Id);
             VmmLog.CheckpointMade(_host.Logger, Id, saved.Id, (long)cut.Stopped.TotalMilliseconds);
-            return new SandboxCheckpoint(saved) { Stopped = cut.Stopped };
+            return new SandboxCheckpoint(saved) { Stopped = cut.Stopped, StoodStill = cut.StoodStill };
         }
         catch (Exception failure) when (failure is not (SandboxException or OperationCanceledException))
         {

@@ -117,7 +117,7 @@ public sealed partial class Sandbox
         try
         {
             await standstill.ReleaseAsync(failed: false).ConfigureAwait(false);
-            return cut;
+            return cut with { StoodStill = standstill.StoodStill };
         }
         catch
         {
