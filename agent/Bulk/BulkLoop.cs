@@ -301,6 +301,11 @@ internal sealed partial class BulkLoop
         _mustFlush = false;
         if (Parking.Stay() is not { } epoch)
         {
+            if (_writer.IsDrained)
+            {
+                Commands.ResumeOutput(); // the port may have been full before, and its event finds it drained already
+            }
+
             return;
         }
 

@@ -31,21 +31,20 @@ internal sealed class DiskFreezer
     /// <exception cref="GuestException">The kernel refused, or a disk failed.</exception>
     internal void Freeze()
     {
-        foreach (int mount in _mounts)
+        if (_mounts.Count == 0)
         {
-            if (Libc.IoCtl(mount, FIFREEZE, default) == 0)
-            {
-                _frozen.Push(mount);
-                continue;
-            }
+            return;
+        }
 
-            // EBUSY: the sandbox's root has frozen it, and cannot thaw it now that it stands still itself. EOPNOTSUPP: nothing to freeze.
-            int errno = Marshal.GetLastPInvokeError();
-            if (errno is not (Errno.EBUSY or Errno.EOPNOTSUPP))
-            {
-                Thaw();
-                throw GuestException.System("freeze a file system", errno);
-            }
+        // Each of the three levels of a freeze waits for a grace period of RCU, which takes several timer ticks unless it is asked to hurry.
+        _ = SmallFile.Write(GuestMemory.SysFd, "kernel/rcu_expedited"u8, "1"u8);
+        try
+        {
+            FreezeAll();
+        }
+        finally
+        {
+            _ = SmallFile.Write(GuestMemory.SysFd, "kernel/rcu_expedited"u8, "0"u8);
         }
     }
 
@@ -62,6 +61,26 @@ internal sealed class DiskFreezer
                 {
                     KernelConsole.WriteLine("opensandbox-agent: thaw a file system: " + Errno.Describe(errno));
                 }
+            }
+        }
+    }
+
+    private void FreezeAll()
+    {
+        foreach (int mount in _mounts)
+        {
+            if (Libc.IoCtl(mount, FIFREEZE, default) == 0)
+            {
+                _frozen.Push(mount);
+                continue;
+            }
+
+            // EBUSY: the sandbox's root has frozen it, and cannot thaw it now that it stands still itself. EOPNOTSUPP: nothing to freeze.
+            int errno = Marshal.GetLastPInvokeError();
+            if (errno is not (Errno.EBUSY or Errno.EOPNOTSUPP))
+            {
+                Thaw();
+                throw GuestException.System("freeze a file system", errno);
             }
         }
     }

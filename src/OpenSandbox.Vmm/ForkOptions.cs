@@ -14,6 +14,12 @@ public sealed record ForkOptions
     /// <summary>What the guest may reach, instead of the parent's policy as it is in force. Default: the parent's.</summary>
     public EgressPolicy? Egress { get; init; }
 
+    /// <summary>What their VMs live as long as. Default: as the parent's.</summary>
+    public SandboxLifetime? Lifetime { get; init; }
+
+    /// <summary>Labels, instead of the parent's. Default: the parent's.</summary>
+    public IReadOnlyDictionary<string, string>? Labels { get; init; }
+
     /// <summary>Host name. Default: each fork's id.</summary>
     public string? Hostname { get; init; }
 
@@ -22,6 +28,8 @@ public sealed record ForkOptions
         EnvironmentVariables = EnvironmentVariables ?? parent.EnvironmentVariables,
         Metadata = Metadata ?? parent.Metadata,
         Egress = Egress ?? inForce,
+        Lifetime = Lifetime ?? parent.Lifetime,
+        Labels = Labels ?? parent.Labels,
         Hostname = Hostname,
     };
 }

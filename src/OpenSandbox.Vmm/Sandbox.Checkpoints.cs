@@ -59,6 +59,7 @@ public sealed partial class Sandbox
         try
         {
             SnapshotManifest saved = await SaveCutAsync(cut, options, cancellationToken).ConfigureAwait(false);
+            _host.DigestSoon(saved.Id, cut.Disks.Share());
             _host.RetainCheckpoints(Id, options.KeepLast, saved.Id);
             VmmLog.CheckpointMade(_host.Logger, Id, saved.Id, (long)cut.Stopped.TotalMilliseconds);
             return new SandboxCheckpoint(saved) { Stopped = cut.Stopped, StoodStill = cut.StoodStill };
@@ -115,9 +116,24 @@ public sealed partial class Sandbox
 
             // The new machine is up before the old one is given up.
             (SandboxRun run, SandboxLimits limits, IReadOnlyList<string> reasons) = await _host
-                .CountingAsync(() => _host.StartSavedAsync(Id, Spec, saved, renewIdentity: false, options, cancellationToken))
+                .CountingAsync(() => _host.StartSavedAsync(
+                    Id, Spec, saved, renewIdentity: false, options, _host.NewLayersFor(Spec, lease), cancellationToken))
                 .ConfigureAwait(false);
             Fault.Point(FaultPoints.RestoreStarted);
+            string? slept = _manifest?.SnapshotId;
+            try
+            {
+                await RecordRunAsync(run, limits, lease, cancellationToken).ConfigureAwait(false);
+            }
+            catch (Exception failure) when (failure is not StateUncertainException)
+            {
+                await run.Machine.DisposeAsync().ConfigureAwait(false);
+                run.Disks.Dispose();
+                _host.Left();
+                throw;
+            }
+
+            Fault.Point(FaultPoints.RestoreCommitted);
             SandboxRun? old = Volatile.Read(ref _run);
             Enter(SandboxState.Waking);
             if (old is not null)
@@ -126,7 +142,13 @@ public sealed partial class Sandbox
                 await old.Ended.ConfigureAwait(false);
             }
 
+            _pause = null;
             Begin(run, limits);
+            if (slept is not null && IsDetached)
+            {
+                _host.DeleteReplaced(slept);
+            }
+
             var result = new SandboxWake(run.FromMemory, reasons, Options.TimeProvider.GetElapsedTime(started));
             VmmLog.SandboxRestored(_host.Logger, Id, checkpointId, run.FromMemory, (long)result.Duration.TotalMilliseconds);
             return result;

@@ -15,11 +15,20 @@ public sealed partial class Sandbox
         SandboxLock? held = null;
         lock (_operationGate)
         {
-            if (_lock is not null && Volatile.Read(ref _closing) == 0)
+            if (Volatile.Read(ref _closing) == 0)
             {
-                // The end of the sandbox gives its lock back; what is deleted must stay ours.
-                (held, _lock) = (_lock, null);
+                _deleting = true;
             }
+        }
+
+        if (_deleting)
+        {
+            // An operation that is under way may be committing: it ends first, and no other one begins.
+            await InterruptOperationAsync().ConfigureAwait(false);
+
+            // The end of the sandbox gives its lock back; what is deleted must stay ours.
+            held = Interlocked.Exchange(ref _lock, null);
+            await Task.Run(() => MarkDeleting(held)).ConfigureAwait(false);
         }
 
         await DisposeAsync().ConfigureAwait(false);

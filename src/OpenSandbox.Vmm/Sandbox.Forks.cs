@@ -2,6 +2,7 @@ using OpenSandbox.Qmp;
 using OpenSandbox.VirtioSerial;
 using OpenSandbox.Vmm.Lifecycle;
 using OpenSandbox.Vmm.Snapshots;
+using OpenSandbox.Vmm.State;
 
 namespace OpenSandbox.Vmm;
 
@@ -60,14 +61,21 @@ public sealed partial class Sandbox
                 : null;
             try
             {
-                DiskSwitch disks = await DiskSwitch.PrepareAsync(qmp, run.Disks, _host.NewLayer, cancellationToken).ConfigureAwait(false);
+                using StateLease lease = await _host.Store.EnterAsync(cancellationToken).ConfigureAwait(false);
+                DiskSwitch disks = await DiskSwitch
+                    .PrepareAsync(qmp, run.Disks, _host.NewLayersFor(Spec, lease), cancellationToken)
+                    .ConfigureAwait(false);
                 try
                 {
+                    await RecordDisksAsync(run, lease, disks).ConfigureAwait(false);
+                    Fault.Point(FaultPoints.SwitchPending);
                     return await CutAsync(run, cutter, disks, cancellationToken).ConfigureAwait(false);
                 }
                 finally
                 {
                     await disks.DiscardAsync().ConfigureAwait(false);
+                    Fault.Point(FaultPoints.SwitchDone);
+                    await RecordDisksAsync(run, lease, null).ConfigureAwait(false);
                 }
             }
             finally
@@ -82,6 +90,21 @@ public sealed partial class Sandbox
         catch (Exception failure) when (failure is not (SandboxException or OperationCanceledException))
         {
             throw await ExplainAsync(failure, what).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Writes down what the disks of a detached sandbox consist of, and which layers they may be moved to at any moment.</summary>
+    private async Task RecordDisksAsync(SandboxRun run, StateLease lease, DiskSwitch? pending)
+    {
+        if (IsDetached)
+        {
+            await Task.Run(() => Record(manifest => manifest with
+            {
+                Disks = Chains.Describe(run.Disks, _host.Store, lease, disk => pending?.LayerFor(disk)),
+                Operation = pending is null
+                    ? null
+                    : new OperationRecord { Kind = OperationKind.Checkpoint, StartedAt = Options.TimeProvider.GetUtcNow() },
+            })).ConfigureAwait(false);
         }
     }
 

@@ -167,6 +167,7 @@ public sealed partial class Sandbox
 
         standstill.Abandon();
         Fault.Point(FaultPoints.HibernateCommitted);
+        _host.DigestSoon(saved.Id, run.Disks.Freeze());
         if (replaced is not null)
         {
             _host.DeleteReplaced(replaced);
@@ -194,20 +195,23 @@ public sealed partial class Sandbox
             Id = Id,
             Generation = _manifest?.Generation ?? 0,
             State = RecordedState.Hibernated,
-            Lifetime = _manifest?.Lifetime ?? RecordedLifetime.Attached,
+            Lifetime = IsDetached ? RecordedLifetime.Detached : RecordedLifetime.Attached,
             CreatedAt = CreatedAt,
             Sandbox = record,
             Disks = chains,
             SnapshotId = snapshot.Id,
             Expiry = _manifest?.Expiry,
         };
-        if (_lock is null)
+        lock (_recordGate)
         {
-            (_lock, _manifest) = _host.Store.CreateSandbox(lease, hibernated);
-        }
-        else
-        {
-            _manifest = _host.Store.CommitSandbox(_lock, hibernated);
+            if (_lock is null)
+            {
+                (_lock, _manifest) = _host.Store.CreateSandbox(lease, hibernated);
+            }
+            else
+            {
+                _manifest = _host.Store.CommitSandbox(_lock, hibernated with { Generation = _manifest!.Generation });
+            }
         }
 
         return snapshot;
@@ -218,6 +222,11 @@ public sealed partial class Sandbox
         if (State == SandboxState.Running)
         {
             return new SandboxWake(memoryRestored: true, [], TimeSpan.Zero);
+        }
+
+        if (State == SandboxState.Crashed)
+        {
+            return await BootNowAsync(options, cancellationToken).ConfigureAwait(false);
         }
 
         if (State != SandboxState.Hibernated || _manifest?.SnapshotId is not string snapshotId)
@@ -234,10 +243,11 @@ public sealed partial class Sandbox
             using StateLease lease = await _host.Store.EnterAsync(cancellationToken).ConfigureAwait(false);
             using SavedSandbox saved = await _host.OpenSavedAsync(snapshotId, cancellationToken).ConfigureAwait(false);
             (SandboxRun run, SandboxLimits limits, IReadOnlyList<string> reasons) = await _host
-                .CountingAsync(() => _host.StartSavedAsync(Id, Spec, saved, renewIdentity: false, options, cancellationToken))
+                .CountingAsync(() => _host.StartSavedAsync(
+                    Id, Spec, saved, renewIdentity: false, options, _host.NewLayersFor(Spec, lease), cancellationToken))
                 .ConfigureAwait(false);
             Fault.Point(FaultPoints.WakeStarted);
-            Begin(run, limits);
+            await CommitRunAsync(run, limits, lease, snapshotId, cancellationToken).ConfigureAwait(false);
             var result = new SandboxWake(run.FromMemory, reasons, Options.TimeProvider.GetElapsedTime(started));
             VmmLog.SandboxWoken(_host.Logger, Id, run.FromMemory, (long)result.Duration.TotalMilliseconds);
             return result;
@@ -246,6 +256,67 @@ public sealed partial class Sandbox
         {
             EnterFrom(SandboxState.Waking, SandboxState.Hibernated);
             throw await ExplainAsync(failure, "waking").ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Makes a machine the sandbox's, on disk first; if that fails the machine is ended and nothing has changed.</summary>
+    private async Task CommitRunAsync(
+        SandboxRun run, SandboxLimits limits, StateLease lease, string? replaced, CancellationToken cancellationToken)
+    {
+        try
+        {
+            await RecordRunAsync(run, limits, lease, cancellationToken).ConfigureAwait(false);
+        }
+        catch (StateUncertainException)
+        {
+            // The manifest says that it runs: so it does, and the caller is told that the disk is broken.
+            Begin(run, limits);
+            throw;
+        }
+        catch
+        {
+            await run.Machine.DisposeAsync().ConfigureAwait(false);
+            run.Disks.Dispose();
+            _host.Left();
+            throw;
+        }
+
+        Fault.Point(FaultPoints.WakeCommitted);
+        Begin(run, limits);
+        if (replaced is not null && IsDetached)
+        {
+            _host.DeleteReplaced(replaced);
+        }
+    }
+
+    /// <summary>Boots a detached sandbox whose VM has died from its disks, as they were at that moment.</summary>
+    private async Task<SandboxWake> BootNowAsync(WakeOptions options, CancellationToken cancellationToken)
+    {
+        SandboxManifest manifest = _manifest ?? throw NotRunning();
+        string reason = Volatile.Read(ref _crash)?.Description ?? "its VM has ended";
+        if (options.RequireMemory)
+        {
+            throw new SandboxSnapshotException(Id, $"sandbox {Id} has no memory to wake with", [reason]);
+        }
+
+        long started = Options.TimeProvider.GetTimestamp();
+        Enter(SandboxState.Waking);
+        try
+        {
+            using StateLease lease = await _host.Store.EnterAsync(cancellationToken).ConfigureAwait(false);
+            LimitsRecord last = manifest.Sandbox.Limits;
+            SandboxRun run = await _host
+                .CountingAsync(() => _host.BootAsync(Id, Spec, last, manifest.Disks, lease, cancellationToken))
+                .ConfigureAwait(false);
+            await CommitRunAsync(run, last.ToLimits(run.Resumed.MemoryBytes), lease, null, cancellationToken).ConfigureAwait(false);
+            var result = new SandboxWake(memoryRestored: false, [reason], Options.TimeProvider.GetElapsedTime(started));
+            VmmLog.SandboxWoken(_host.Logger, Id, memory: false, (long)result.Duration.TotalMilliseconds);
+            return result;
+        }
+        catch (Exception failure)
+        {
+            EnterFrom(SandboxState.Waking, SandboxState.Crashed);
+            throw await ExplainAsync(failure, "booting from its disks").ConfigureAwait(false);
         }
     }
 

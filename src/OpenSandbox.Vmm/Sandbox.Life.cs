@@ -83,6 +83,7 @@ public sealed partial class Sandbox
     internal void Begin(SandboxRun run, SandboxLimits? limits)
     {
         run.Resizer = new SandboxResizer(this, _host, run, limits);
+        Volatile.Write(ref _crash, null);
         Volatile.Write(ref _run, run);
         Enter(SandboxState.Running);
 
@@ -101,15 +102,18 @@ public sealed partial class Sandbox
     private async Task CloseAsync()
     {
         SandboxRun? run = await InterruptOperationAsync().ConfigureAwait(false);
-        if (run is not null)
+        if (run is null)
         {
-            run.RequestEnd(new SandboxExit(SandboxExitReason.Destroyed, "its owner ended it"));
-            await run.Ended.ConfigureAwait(false);
+            await StopAsync(new SandboxExit(SandboxExitReason.Released, "its owner let go of it")).ConfigureAwait(false);
+            return;
         }
-        else
-        {
-            await StopAsync(new SandboxExit(SandboxExitReason.Destroyed, "its owner let go of it")).ConfigureAwait(false);
-        }
+
+        run.Release = IsDetached && !_deleting;
+        run.RequestEnd(
+            run.Release
+                ? new SandboxExit(SandboxExitReason.Released, "its owner let go of it; it runs on")
+                : new SandboxExit(SandboxExitReason.Destroyed, "its owner ended it"));
+        await run.Ended.ConfigureAwait(false);
     }
 
     /// <summary>Follows a machine to its end, whoever ends it, and frees everything.</summary>
@@ -118,6 +122,16 @@ public sealed partial class Sandbox
         await Task.WhenAny(run.EndRequested, run.Machine.Exited, run.Channel.Completion).ConfigureAwait(false);
         bool asked = run.EndRequested.IsCompleted;
         SandboxExit? exit = asked ? await run.EndRequested.ConfigureAwait(false) : await FindOutWhyAsync(run).ConfigureAwait(false);
+        SandboxExit? crash = !asked && IsDetached ? exit : null;
+        if (crash is not null)
+        {
+            // Its disks are there, under names: it is not over.
+            Volatile.Write(ref _crash, crash);
+            exit = null;
+            Enter(SandboxState.Crashed);
+            VmmLog.SandboxCrashed(_host.Logger, Id, crash.Description);
+        }
+
         if (exit is not null)
         {
             // The reason is known before the state says that there is one.
@@ -131,12 +145,17 @@ public sealed partial class Sandbox
             await _gateway.DisposeAsync().ConfigureAwait(false);
         }
 
-        await run.Machine.DisposeAsync().ConfigureAwait(false);
+        await (run.Release ? run.Machine.ReleaseAsync() : run.Machine.DisposeAsync().AsTask()).ConfigureAwait(false);
         await watch.ConfigureAwait(false);
         run.Disks.Dispose();
         run.Ending.Dispose();
         Interlocked.CompareExchange(ref _run, null, run);
         _host.Left();
+        if (crash is not null)
+        {
+            RecordCrash();
+        }
+
         if (exit is not null)
         {
             await StopAsync(exit).ConfigureAwait(false);
@@ -152,7 +171,7 @@ public sealed partial class Sandbox
         _lock?.Dispose();
         _host.Forget(this);
         _stopped.TrySetResult(exit);
-        if (exit.Reason == SandboxExitReason.Destroyed)
+        if (exit.Reason is SandboxExitReason.Destroyed or SandboxExitReason.Released)
         {
             VmmLog.SandboxEnded(_host.Logger, Id, exit.Description);
         }

@@ -20,7 +20,7 @@ public sealed partial class Sandbox
         var done = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         lock (_operationGate)
         {
-            if (Volatile.Read(ref _closing) != 0)
+            if (Volatile.Read(ref _closing) != 0 || _deleting)
             {
                 throw NotRunning();
             }

@@ -48,7 +48,21 @@ public sealed partial class Sandbox
         ArgumentNullException.ThrowIfNull(resize);
         resize.Validate(Options);
         EnsureRunning();
-        return Run.Resizer.ResizeAsync(resize, cancellationToken);
+        Task<SandboxLimits> resizing = Run.Resizer.ResizeAsync(resize, cancellationToken);
+        return IsDetached ? RecordedAsync() : resizing;
+
+        async Task<SandboxLimits> RecordedAsync()
+        {
+            try
+            {
+                return await resizing.ConfigureAwait(false);
+            }
+            finally
+            {
+                // Also a change that came only part of the way is one.
+                await Task.Run(RecordChanges, CancellationToken.None).ConfigureAwait(false);
+            }
+        }
     }
 
     /// <summary>Asks the guest's kernel for the limits in force, and for what its processes hold.</summary>

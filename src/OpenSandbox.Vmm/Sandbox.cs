@@ -5,6 +5,7 @@ using OpenSandbox.VirtioSerial;
 using OpenSandbox.Vmm.Lifecycle;
 using OpenSandbox.Vmm.Processes;
 using OpenSandbox.Vmm.Qemu;
+using OpenSandbox.Vmm.State;
 
 namespace OpenSandbox.Vmm;
 
@@ -33,15 +34,20 @@ public sealed partial class Sandbox : IAsyncDisposable
     private SandboxExit? _exit;
     private int _state = (int)SandboxState.Running;
 
-    internal Sandbox(SandboxHost host, string id, SandboxSpec spec)
+    /// <param name="host">Whose it is.</param>
+    /// <param name="id">Its id.</param>
+    /// <param name="spec">What it is made of.</param>
+    /// <param name="registered">What is on disk of it, and the lock on that, which is taken over; nothing for an attached one.</param>
+    internal Sandbox(SandboxHost host, string id, SandboxSpec spec, (SandboxLock Lock, SandboxManifest Manifest)? registered = null)
     {
         _host = host;
         Id = id;
         Spec = spec;
-        CreatedAt = host.Options.TimeProvider.GetUtcNow();
+        (_lock, _manifest) = registered is { } known ? (known.Lock, known.Manifest) : (null, null);
+        CreatedAt = _manifest?.CreatedAt ?? host.Options.TimeProvider.GetUtcNow();
         Files = new SandboxFiles(this);
         _gateway = new EgressGateway(id, spec.Egress, host.GatewayOptions(spec), host.Logger);
-        Network = new SandboxNetwork(_gateway);
+        Network = new SandboxNetwork(_gateway, RecordChanges);
         Processes = new SandboxProcesses(this);
     }
 
@@ -195,7 +201,7 @@ public sealed partial class Sandbox : IAsyncDisposable
         }
     }
 
-    private SandboxException NotRunning() => Volatile.Read(ref _exit) is SandboxExit exit
+    private SandboxException NotRunning() => (Volatile.Read(ref _exit) ?? Volatile.Read(ref _crash)) is SandboxExit exit
         ? new SandboxLostException(Id, exit)
         : new SandboxStateException(Id, State, SandboxState.Running);
 

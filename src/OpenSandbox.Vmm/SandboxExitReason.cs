@@ -6,6 +6,9 @@ public enum SandboxExitReason
     /// <summary>Its owner ended it.</summary>
     Destroyed,
 
+    /// <summary>This host let go of it: a detached one runs on, a hibernated one is where it was.</summary>
+    Released,
+
     /// <summary>Its guest shut down, rebooted or panicked.</summary>
     GuestEnded,
 

@@ -96,8 +96,9 @@ public sealed partial class SandboxHost
         spec.Validate(Options);
         return await AllOrNoneAsync(
             count,
-            (id, token) => StartSavedAsync(id, spec, saved, renewIdentity: true, WakeOptions.Default, token),
+            (id, token) => StartSavedAsync(id, spec, saved, renewIdentity: true, WakeOptions.Default, NewLayersFor(spec, lease), token),
             spec,
+            lease,
             cancellationToken).ConfigureAwait(false);
     }
 

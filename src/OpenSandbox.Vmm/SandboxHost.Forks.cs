@@ -1,5 +1,7 @@
 using System.Runtime.ExceptionServices;
+using OpenSandbox.Vmm.Golden;
 using OpenSandbox.Vmm.Lifecycle;
+using OpenSandbox.Vmm.State;
 
 namespace OpenSandbox.Vmm;
 
@@ -7,27 +9,44 @@ namespace OpenSandbox.Vmm;
 public sealed partial class SandboxHost
 {
     /// <summary>Starts sandboxes that go on from one cut, side by side. All of them, or none.</summary>
-    internal Task<IReadOnlyList<Sandbox>> StartForksAsync(int count, SandboxSpec spec, SandboxCut cut, CancellationToken cancellationToken) =>
-        AllOrNoneAsync(
+    internal async Task<IReadOnlyList<Sandbox>> StartForksAsync(
+        int count, SandboxSpec spec, SandboxCut cut, CancellationToken cancellationToken)
+    {
+        (GoldenImage? golden, IReadOnlyList<string> mismatches) = await _goldens.FindAsync(cut.Golden, cancellationToken).ConfigureAwait(false);
+        if (golden is null)
+        {
+            throw new GoldenImageException("the golden snapshot that the sandbox was made from cannot be used any more", mismatches);
+        }
+
+        using StateLease lease = await Store.EnterAsync(cancellationToken).ConfigureAwait(false);
+        return await AllOrNoneAsync(
             count,
             async (id, token) =>
             {
                 EnsureMemory(cut.Limits.MemoryMib);
-                var start = new MachineStart(id, spec, cut.Golden, cut.Disks.Extend(NewLayer)) { Memory = cut.Memory, RenewIdentity = true };
+                var start = new MachineStart(id, spec, golden, cut.Disks.Extend(NewLayersFor(spec, lease)))
+                {
+                    Memory = cut.Memory,
+                    RenewIdentity = true,
+                    Detached = NewDetachment(id, spec),
+                };
                 (SandboxRun run, _) = await StartMachineAsync(start, token).ConfigureAwait(false);
                 return (run, cut.Limits with { GuestMemoryBytes = run.Resumed.MemoryBytes }, []);
             },
             spec,
-            cancellationToken);
+            lease,
+            cancellationToken).ConfigureAwait(false);
+    }
 
     private async Task<IReadOnlyList<Sandbox>> AllOrNoneAsync(
         int count,
         Func<string, CancellationToken, Task<(SandboxRun Run, SandboxLimits Limits, IReadOnlyList<string> Reasons)>> start,
         SandboxSpec spec,
+        StateLease lease,
         CancellationToken cancellationToken)
     {
         using var failed = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-        Task<Sandbox>[] starting = [.. Enumerable.Range(0, count).Select(_ => StartForkAsync(start, spec, failed))];
+        Task<Sandbox>[] starting = [.. Enumerable.Range(0, count).Select(_ => StartForkAsync(start, spec, lease, failed))];
         Task<Sandbox[]> all = Task.WhenAll(starting);
         await ((Task)all).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         if (all.IsCompletedSuccessfully)
@@ -39,7 +58,7 @@ public sealed partial class SandboxHost
         {
             if (one.IsCompletedSuccessfully)
             {
-                await (await one.ConfigureAwait(false)).DisposeAsync().ConfigureAwait(false);
+                await (await one.ConfigureAwait(false)).DeleteAsync().ConfigureAwait(false);
             }
         }
 
@@ -54,6 +73,7 @@ public sealed partial class SandboxHost
     private async Task<Sandbox> StartForkAsync(
         Func<string, CancellationToken, Task<(SandboxRun Run, SandboxLimits Limits, IReadOnlyList<string> Reasons)>> start,
         SandboxSpec spec,
+        StateLease lease,
         CancellationTokenSource failed)
     {
         await Task.Yield();
@@ -63,7 +83,7 @@ public sealed partial class SandboxHost
         {
             id = Reserve();
             (SandboxRun run, SandboxLimits limits, _) = await start(id, failed.Token).ConfigureAwait(false);
-            Sandbox sandbox = await AdoptOrEndAsync(id, spec, run, limits).ConfigureAwait(false);
+            Sandbox sandbox = await AdoptAsync(id, spec, run, limits, lease, failed.Token).ConfigureAwait(false);
             made = true;
             return sandbox;
         }
@@ -82,21 +102,6 @@ public sealed partial class SandboxHost
             {
                 Release(made ? null : id);
             }
-        }
-    }
-
-    /// <summary>Makes a started machine a sandbox, unless the host is being disposed: then the machine is ended.</summary>
-    private async Task<Sandbox> AdoptOrEndAsync(string id, SandboxSpec spec, SandboxRun run, SandboxLimits? limits)
-    {
-        try
-        {
-            return Adopt(id, spec, run, limits);
-        }
-        catch
-        {
-            await run.Machine.DisposeAsync().ConfigureAwait(false);
-            run.Disks.Dispose();
-            throw;
         }
     }
 }

@@ -41,7 +41,7 @@ public sealed partial class SandboxHost
             }
 
             (GoldenImage? golden, IReadOnlyList<string> mismatches) = await _goldens
-                .FindAsync(manifest.GoldenKey, manifest.Identity, manifest.GoldenRamSha256, cancellationToken)
+                .FindAsync(new GoldenReference(manifest.GoldenKey, manifest.Identity, manifest.GoldenRamSha256), cancellationToken)
                 .ConfigureAwait(false);
             if (golden is null)
             {
@@ -72,11 +72,18 @@ public sealed partial class SandboxHost
     /// <param name="saved">What was saved.</param>
     /// <param name="renewIdentity">Whether the guest is to become another one.</param>
     /// <param name="options">What to do where the memory cannot be used.</param>
+    /// <param name="newLayer">Makes the empty layers that it writes to.</param>
     /// <param name="cancellationToken">Stops.</param>
     /// <returns>The machine, its limits, and why its memory could not be used.</returns>
     /// <exception cref="SandboxSnapshotException">The memory cannot be used and is required.</exception>
     internal async Task<(SandboxRun Run, SandboxLimits Limits, IReadOnlyList<string> Reasons)> StartSavedAsync(
-        string id, SandboxSpec spec, SavedSandbox saved, bool renewIdentity, WakeOptions options, CancellationToken cancellationToken)
+        string id,
+        SandboxSpec spec,
+        SavedSandbox saved,
+        bool renewIdentity,
+        WakeOptions options,
+        Func<long, DiskLayer> newLayer,
+        CancellationToken cancellationToken)
     {
         LimitsRecord limits = saved.Manifest.Sandbox.Limits;
         EnsureMemory(limits.MemoryMib);
@@ -85,10 +92,11 @@ public sealed partial class SandboxHost
         {
             try
             {
-                var start = new MachineStart(id, spec, saved.Golden, saved.Disks.Extend(NewLayer))
+                var start = new MachineStart(id, spec, saved.Golden, saved.Disks.Extend(newLayer))
                 {
                     Memory = saved.Memory,
                     RenewIdentity = renewIdentity,
+                    Detached = NewDetachment(id, spec),
                 };
                 (SandboxRun run, _) = await StartMachineAsync(start, cancellationToken).ConfigureAwait(false);
                 return (run, limits.ToLimits(run.Resumed.MemoryBytes), []);
@@ -109,14 +117,14 @@ public sealed partial class SandboxHost
             id,
             spec with { MemoryMib = limits.MemoryMib, CpuMaxPercent = limits.CpuPercent, PidsMax = limits.PidsMax },
             _golden,
-            saved.Disks.Extend(NewLayer));
+            saved.Disks.Extend(newLayer)) { Detached = NewDetachment(id, spec) };
         (SandboxRun booted, _) = await StartMachineAsync(boot, cancellationToken).ConfigureAwait(false);
         return (booted, limits.ToLimits(booted.Resumed.MemoryBytes), reasons);
     }
 
     /// <summary>The manifest of a snapshot that is being made.</summary>
     internal SnapshotManifest DescribeSnapshot(
-        string id, SnapshotKind kind, string sandboxId, string? name, GoldenImage golden, SnapshotMemory? memory, DiskChains disks, SandboxRecord record) =>
+        string id, SnapshotKind kind, string sandboxId, string? name, GoldenReference golden, SnapshotMemory? memory, DiskChains disks, SandboxRecord record) =>
         new()
         {
             Id = id,
@@ -125,37 +133,12 @@ public sealed partial class SandboxHost
             Name = name,
             CreatedAt = Options.TimeProvider.GetUtcNow(),
             Memory = memory,
-            Identity = golden.Manifest.Identity,
+            Identity = golden.Identity,
             GoldenKey = golden.Key,
-            GoldenRamSha256 = golden.Manifest.RamSha256,
+            GoldenRamSha256 = golden.RamSha256,
             Disks = disks,
             Sandbox = record,
         };
-
-    /// <summary>
-    /// Removes what no manifest names any more, on a thread of the pool. If an operation is under way it is left to the next time: what that
-    /// makes nothing names yet.
-    /// </summary>
-    internal void SweepSoon()
-    {
-        _ = Task.Run(() =>
-        {
-            try
-            {
-                if (StateSweeper.TrySweep(Store) is SweepReport report)
-                {
-                    foreach (SweepEntry kept in report.Kept)
-                    {
-                        VmmLog.SweepKept(Logger, kept.Path, kept.Reason);
-                    }
-                }
-            }
-            catch (IOException failure)
-            {
-                VmmLog.SweepFailed(Logger, Store.Layout.Root, failure);
-            }
-        });
-    }
 
     /// <summary>Deletes a snapshot that nothing names any more. What cannot be deleted now is left to the sweeper.</summary>
     internal void DeleteReplaced(string snapshotId)

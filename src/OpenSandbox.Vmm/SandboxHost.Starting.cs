@@ -9,6 +9,7 @@ using OpenSandbox.Vmm.Lifecycle;
 using OpenSandbox.Vmm.Processes;
 using OpenSandbox.Vmm.Qemu;
 using OpenSandbox.Vmm.Snapshots;
+using OpenSandbox.Vmm.State;
 
 namespace OpenSandbox.Vmm;
 
@@ -18,10 +19,15 @@ public sealed partial class SandboxHost
     private async Task<(Sandbox Sandbox, GuestStream? First)> CreateNewAsync(
         string id, SandboxSpec spec, OpenRequest? first, CancellationToken cancellationToken)
     {
+        bool detached = spec.Lifetime == SandboxLifetime.Detached;
+        using StateLease? lease = detached ? await Store.EnterAsync(cancellationToken).ConfigureAwait(false) : null;
         using FrozenDisks images = OpenImages(spec);
-        var start = new MachineStart(id, spec, _golden, images.Extend(NewLayer)) { First = first };
+        SandboxDisks disks = lease is null
+            ? images.Extend(NewLayer)
+            : await Task.Run(() => images.Extend(NewLayersFor(spec, lease)), CancellationToken.None).ConfigureAwait(false);
+        var start = new MachineStart(id, spec, _golden, disks) { First = first, Detached = NewDetachment(id, spec) };
         (SandboxRun run, GuestStream? stream) = await StartMachineAsync(start, cancellationToken).ConfigureAwait(false);
-        return (Adopt(id, spec, run, null), stream);
+        return (await AdoptAsync(id, spec, run, null, lease, cancellationToken).ConfigureAwait(false), stream);
     }
 
     /// <summary>The images that a new sandbox's disks begin with.</summary>
@@ -73,12 +79,16 @@ public sealed partial class SandboxHost
             GuestStream? stream = start.First is null ? null : vm.Channel.OpenStream(GuestPort.Bulk, start.First);
 
             phase = start.Memory is null ? "loading the golden snapshot" : "loading the saved machine";
-            await vm.Channel.WaitForHelloAsync(either.Token).ConfigureAwait(false);
+            AgentHello hello = await vm.Channel.WaitForHelloAsync(either.Token).ConfigureAwait(false);
+            if (start.Memory is not null && !hello.Quiesced)
+            {
+                throw new MemoryFileException("the guest did not stand still when it was saved");
+            }
 
             phase = "resuming the guest";
             ResumeResult resumed = await ResumeAsync(vm, start, plug, either.Token).ConfigureAwait(false);
             await plugged.ConfigureAwait(false);
-            return (new SandboxRun(vm, start.Golden, start.Disks, resumed) { FromMemory = start.Memory is not null }, stream);
+            return (new SandboxRun(vm, GoldenReference.To(start.Golden), start.Disks, resumed) { FromMemory = start.Memory is not null }, stream);
         }
         catch (Exception failure)
         {
@@ -125,7 +135,6 @@ public sealed partial class SandboxHost
         MachineStart start, IMachineMemory memory, Action<VirtualMachine> started, CancellationToken cancellationToken)
     {
         using SafeFileHandle pluggedRam = VirtualMachine.CreatePluggedRam(start.Golden.Shape.PluggableBytes);
-        memory.FillPlugged(pluggedRam);
         (Socket feed, SafeFileHandle theirs) = SocketPairs.Create();
         using (feed)
         using (theirs)
@@ -137,6 +146,9 @@ public sealed partial class SandboxHost
             await vm.GetQmpAsync().WaitAsync(cancellationToken).ConfigureAwait(false);
             int pid = await vm.GetQemuPidAsync(cancellationToken).ConfigureAwait(false);
             memory.FillRam(RamMapping.Find(pid, (long)start.Golden.Shape.BaseMemoryMib << 20));
+
+            // Not earlier: while it sets the device up, QEMU (7.2, hw/virtio/virtio-mem.c) throws away what the file holds.
+            memory.FillPlugged(pluggedRam);
             for (ReadOnlyMemory<byte> rest = memory.DeviceState; rest.Length > 0;)
             {
                 rest = rest[await feed.SendAsync(rest, cancellationToken).ConfigureAwait(false)..];
@@ -162,7 +174,7 @@ public sealed partial class SandboxHost
                     descriptors.Add(state),
                     start.Disks.Rootfs?.Describe(descriptors),
                     start.Disks.Workspace?.Describe(descriptors)),
-                start.Detached) { PluggedRam = pluggedRam }).ConfigureAwait(false);
+                start.Detached) { PluggedRam = pluggedRam, Reconnect = start.Memory is not null }).ConfigureAwait(false);
         }
         finally
         {
@@ -176,12 +188,13 @@ public sealed partial class SandboxHost
         return new FrozenDisk("workspace", digest, image, shape.WorkspaceBytes, []);
     }
 
-    private Sandbox Adopt(string id, SandboxSpec spec, SandboxRun run, SandboxLimits? limits)
+    private Sandbox Adopt(
+        string id, SandboxSpec spec, SandboxRun run, SandboxLimits? limits, (SandboxLock Lock, SandboxManifest Manifest)? registered)
     {
         lock (_gate)
         {
             ObjectDisposedException.ThrowIf(_disposed is not null, this);
-            var sandbox = new Sandbox(this, id, spec);
+            var sandbox = new Sandbox(this, id, spec, registered);
             _sandboxes[id] = sandbox;
             sandbox.Begin(run, limits);
             return sandbox;

@@ -356,6 +356,7 @@ public sealed partial class SandboxHost : IAsyncDisposable
         await _closing.CancelAsync().ConfigureAwait(false);
         await _noneCreating.Task.ConfigureAwait(false);
         await Task.WhenAll(_sandboxes.Values.Select(static sandbox => sandbox.DisposeAsync().AsTask())).ConfigureAwait(false);
+        await Task.WhenAll(_background.Keys).ConfigureAwait(false);
         await _goldens.CloseAsync().ConfigureAwait(false);
         _context.Dispose();
         _closing.Dispose();

@@ -23,7 +23,7 @@ internal sealed partial class SandboxResizer
     private readonly Sandbox _sandbox;
     private readonly SandboxHost _host;
     private readonly VirtualMachine _vm;
-    private readonly GoldenImage _golden;
+    private readonly GoldenReference _golden;
     private readonly SemaphoreSlim _turn = new(1, 1);
     private SandboxLimits _limits;
     private int? _unsettledMib; // while limits and memory may differ: the size in force if nothing is plugged in. Only in turn.
@@ -34,13 +34,18 @@ internal sealed partial class SandboxResizer
         _host = host;
         _vm = run.Machine;
         _golden = run.Golden;
-        SandboxSpec spec = sandbox.Spec;
-        int memory = spec.MemoryMib ?? BaseMib;
-        _limits = limits ?? new SandboxLimits
+        _limits = limits ?? LimitsOf(sandbox.Spec, run, host.Options);
+    }
+
+    /// <summary>The limits of a machine that has been made anew.</summary>
+    internal static SandboxLimits LimitsOf(SandboxSpec spec, SandboxRun run, SandboxHostOptions options)
+    {
+        int memory = spec.MemoryMib ?? run.Golden.Shape.BaseMemoryMib;
+        return new SandboxLimits
         {
             MemoryMib = memory,
             MemoryMaxBytes = Math.Min(ProcessBytes((long)memory << Mebi), ProcessBytes(run.Resumed.MemoryBytes)),
-            CpuPercent = spec.CpuMaxPercent ?? 80 * host.Options.VcpuCount,
+            CpuPercent = spec.CpuMaxPercent ?? 80 * options.VcpuCount,
             PidsMax = spec.PidsMax,
             GuestMemoryBytes = run.Resumed.MemoryBytes,
         };

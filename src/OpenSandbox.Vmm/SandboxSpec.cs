@@ -26,6 +26,9 @@ public sealed record SandboxSpec
     /// <summary>Environment of every command, above the image's and below the command's own. Default: empty.</summary>
     public IReadOnlyDictionary<string, string> EnvironmentVariables { get; init; } = ReadOnlyDictionary<string, string>.Empty;
 
+    /// <summary>What its VM lives as long as. Default: <see cref="SandboxLifetime.Attached"/>.</summary>
+    public SandboxLifetime Lifetime { get; init; }
+
     /// <summary>Host name, 1 to 63 letters, digits and hyphens. Default: the sandbox's id.</summary>
     public string? Hostname { get; init; }
 
@@ -80,6 +83,11 @@ public sealed record SandboxSpec
             && (Hostname.Length is 0 or > 63 || Hostname[0] == '-' || !Hostname.All(static c => char.IsAsciiLetterOrDigit(c) || c == '-')))
         {
             throw new ArgumentException($"host name '{Hostname}': 1 to 63 letters, digits and hyphens", nameof(Hostname));
+        }
+
+        if (!Enum.IsDefined(Lifetime) || (Lifetime == SandboxLifetime.Detached && Image is null))
+        {
+            throw new ArgumentException($"a lifetime of {Lifetime}: Attached, or Detached for a sandbox that has an image", nameof(Lifetime));
         }
 
         ArgumentNullException.ThrowIfNull(Egress);

@@ -23,4 +23,7 @@ public enum SandboxState
 
     /// <summary>It is in memory and stands still.</summary>
     Paused,
+
+    /// <summary>A detached one whose VM has ended by itself: its disks are there, and it can be booted from them (<see cref="Sandbox.WakeAsync"/>).</summary>
+    Crashed,
 }

@@ -83,6 +83,21 @@ internal static partial class VmmLog
     [LoggerMessage(4046, LogLevel.Warning, "{Path} is damaged and left alone: {Problem}")]
     internal static partial void DamagedState(ILogger logger, string path, string problem);
 
+    [LoggerMessage(4048, LogLevel.Warning, "Sandbox {SandboxId} crashed and can be booted from its disks: {Reason}")]
+    internal static partial void SandboxCrashed(ILogger logger, string sandboxId, string reason);
+
+    [LoggerMessage(4049, LogLevel.Error, "Sandbox {SandboxId}: a change of it could not be written down; the next host finds what was before")]
+    internal static partial void RecordFailed(ILogger logger, string sandboxId, Exception failure);
+
+    [LoggerMessage(4050, LogLevel.Error, "Sandbox {SandboxId} of an earlier host could not be recovered and is left as it is")]
+    internal static partial void RecoveryFailed(ILogger logger, string sandboxId, Exception failure);
+
+    [LoggerMessage(4051, LogLevel.Information, "Recovered in {Milliseconds} ms: {Adopted} running, {Hibernated} hibernated, {Crashed} crashed sandboxes; {Problems} problems")]
+    internal static partial void Recovered(ILogger logger, int adopted, int hibernated, int crashed, int problems, long milliseconds);
+
+    [LoggerMessage(4052, LogLevel.Debug, "Work in the background ended: {Reason}")]
+    internal static partial void BackgroundEnded(ILogger logger, string reason);
+
     [LoggerMessage(4047, LogLevel.Debug, "{Path} is not swept: {Reason}")]
     internal static partial void SweepKept(ILogger logger, string path, string reason);
 }

@@ -8,6 +8,7 @@ public sealed partial class GuideTests
     [Theory]
     [InlineData("docs/files.md", "samples/Guides/FilesGuide.cs")]
     [InlineData("docs/limits-and-scaling.md", "samples/Guides/LimitsGuide.cs")]
+    [InlineData("docs/snapshots.md", "samples/Guides/SnapshotsGuide.cs")]
     public void Guide_EveryExample_IsCompiledCode(string guide, string sample)
     {
         string compiled = Normalize(Repository.Read(sample));

@@ -21,7 +21,10 @@ public sealed class HibernationTests(HostFixture fixture)
     [SkippableFact]
     public async Task Hibernate_Wake_ProcessesFilesAndMemoryAreThereAndGoOn()
     {
-        await using Sandbox sandbox = await fixture.HostWithImage.CreateAsync(cancellationToken: Deadline());
+        _ = fixture.HostWithImage;
+        await using var state = new OwnState();
+        await using SandboxHost host = await state.StartHostAsync();
+        await using Sandbox sandbox = await host.CreateAsync(cancellationToken: Deadline());
         SandboxProcess counter = await sandbox.StartAsync(["python3", "-c", Counter], cancellationToken: Deadline());
         await ExecTests.UntilAsync(async () => await CountAsync(sandbox) > 5);
         await sandbox.ExecAsync("echo kept > /workspace/file; head -c 5000000 /dev/urandom > /dev/shm/data", cancellationToken: Deadline());
@@ -48,9 +51,34 @@ public sealed class HibernationTests(HostFixture fixture)
     }
 
     [SkippableFact]
+    public async Task Hibernate_PluggedMemoryFullOfData_ComesBackBitForBit()
+    {
+        _ = fixture.HostWithImage;
+        await using var state = new OwnState();
+        await using SandboxHost host = await state.StartHostAsync();
+        await using Sandbox sandbox = await host.CreateAsync(new SandboxSpec { MemoryMib = 1_024 }, Deadline());
+        await sandbox.ExecAsync(["sh", "-c", "mount -o remount,size=800m /dev/shm"], new ExecOptions { User = "root" }, Deadline());
+        ExecResult written = await sandbox.ExecAsync(
+            "head -c 600000000 /dev/urandom > /dev/shm/data && sha256sum < /dev/shm/data", cancellationToken: Deadline(120));
+        Assert.Equal(0, written.ExitCode);
+
+        await sandbox.HibernateAsync(Deadline(120));
+        Assert.True((await sandbox.WakeAsync(cancellationToken: Deadline(120))).MemoryRestored);
+
+        Assert.Equal(written.StandardOutput, (await sandbox.ExecAsync("sha256sum < /dev/shm/data", cancellationToken: Deadline(120))).StandardOutput);
+        Assert.Equal(1_024, sandbox.Limits.MemoryMib);
+        await Assert.ThrowsAsync<SandboxMemoryInUseException>(() => sandbox.ResizeAsync(512, cancellationToken: Deadline(120)));
+        await sandbox.ExecAsync("rm /dev/shm/data", cancellationToken: Deadline());
+        Assert.Equal(512, (await sandbox.ResizeAsync(512, cancellationToken: Deadline(120))).MemoryMib);
+    }
+
+    [SkippableFact]
     public async Task Hibernate_ManyTimes_EveryLineThatWasWrittenIsThere()
     {
-        await using Sandbox sandbox = await fixture.HostWithImage.CreateAsync(cancellationToken: Deadline());
+        _ = fixture.HostWithImage;
+        await using var state = new OwnState();
+        await using SandboxHost host = await state.StartHostAsync();
+        await using Sandbox sandbox = await host.CreateAsync(cancellationToken: Deadline());
         await sandbox.StartAsync(["python3", "-c", Counter], cancellationToken: Deadline());
         for (int cycle = 0; cycle < 5; cycle++)
         {

@@ -1,6 +1,3 @@
-using System.Net.Sockets;
-using System.Reflection;
-using System.Runtime.InteropServices;
 using System.Text;
 using OpenSandbox.VirtioSerial;
 
@@ -8,11 +5,8 @@ namespace OpenSandbox.Integration.Tests;
 
 /// <summary>A host that comes back to a guest with a new session, as one does that was killed.</summary>
 [Collection(HostFixture.Collection)]
-public sealed partial class SessionLossTests(HostFixture fixture) : SandboxTests(fixture)
+public sealed class SessionLossTests(HostFixture fixture) : SandboxTests(fixture)
 {
-    private const int UnixFamily = 1;
-    private const int NonblockingStream = 0x801;
-
     [SkippableFact]
     public async Task NewSession_DetachedProcessesGoOnWithTheirOutput_AttachedOnesEnd()
     {
@@ -52,48 +46,11 @@ public sealed partial class SessionLossTests(HostFixture fixture) : SandboxTests
     private static GuestStream Open(GuestChannel channel, string operation, ProcessRequest process) =>
         channel.OpenStream(GuestPort.Bulk, new OpenRequest { Op = operation, Process = process });
 
-    /// <summary>
-    /// Takes the sandbox's sockets away from its channel, which then waits on idle ones, and opens a channel of its own on them.
-    /// </summary>
     private async Task<GuestChannel> ReconnectAsync()
     {
-        Socket control = Steal("_control");
-        Socket bulk = Steal("_bulk");
-        GuestChannel channel = GuestChannel.Open(control, bulk, new GuestChannelOptions { Epoch = 0x1234_5678_9ABC_DEF0, Reconnect = true });
+        GuestChannel channel = SessionTakeover.TakeOver(Sandbox, 0x1234_5678_9ABC_DEF0);
         await channel.WaitForHelloAsync(Deadline(30));
-        await using GuestStream resume = channel.OpenStream(GuestPort.Control, Fixture.Host.DescribeResume(Sandbox.Id, Sandbox.Spec, 0));
-        await resume.GetResultAsync(ProtocolJsonContext.Default.ResumeResult, Deadline(30));
+        await channel.ResumeAsync(Fixture.Host.DescribeResume(Sandbox.Id, Sandbox.Spec, 0).Resume!, Deadline(30));
         return channel;
-    }
-
-    private Socket Steal(string port)
-    {
-        object session = Field(Sandbox.Channel, port);
-        var socket = (Socket)Field(session, "_socket");
-        int descriptor = (int)socket.Handle;
-        Assert.Equal(0, SocketPair(UnixFamily, NonblockingStream, 0, out Pair idle));
-        int stolen = Dup(descriptor);
-        Assert.True(stolen >= 0);
-        Assert.Equal(descriptor, Dup2(idle.First, descriptor));
-        return new Socket(new SafeSocketHandle(stolen, ownsHandle: true));
-    }
-
-    private static object Field(object owner, string name) =>
-        owner.GetType().GetField(name, BindingFlags.Instance | BindingFlags.NonPublic)!.GetValue(owner)!;
-
-    [LibraryImport("libc", EntryPoint = "dup")]
-    private static partial int Dup(int descriptor);
-
-    [LibraryImport("libc", EntryPoint = "dup2")]
-    private static partial int Dup2(int from, int to);
-
-    [LibraryImport("libc", EntryPoint = "socketpair")]
-    private static partial int SocketPair(int domain, int type, int protocol, out Pair pair);
-
-    [StructLayout(LayoutKind.Sequential)]
-    private struct Pair
-    {
-        internal int First;
-        internal int Second;
     }
 }

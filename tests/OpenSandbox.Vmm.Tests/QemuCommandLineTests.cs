@@ -28,6 +28,20 @@ public sealed class QemuCommandLineTests
         "restore-empty.txt", QemuCommandLine.ForRestore("/usr/bin/qemu-system-x86_64", s_shape, s_channels, 11, null, null));
 
     [Fact]
+    public void ForRestore_Detached_DiffersOnlyInItsSocketsAndName()
+    {
+        VmChannels listening = s_channels with { DetachedName = VmDetachment.NameOf("0123456789abcdef") };
+        List<string> attached = QemuCommandLine.ForRestore("qemu", s_shape, s_channels, 11, null, null);
+        List<string> detached = QemuCommandLine.ForRestore("qemu", s_shape, listening, 11, null, null);
+
+        int name = detached.IndexOf("-name");
+        Assert.Equal("opensandbox-0123456789abcdef", detached[name + 1]);
+        detached.RemoveRange(name, 2);
+        Assert.Equal(5, detached.Count(static argument => argument.EndsWith(",server=on,wait=on", StringComparison.Ordinal)));
+        Assert.Equal(attached, detached.Select(static argument => argument.Replace(",server=on,wait=on", "", StringComparison.Ordinal)));
+    }
+
+    [Fact]
     public void ForRestore_Kvm_DiffersOnlyInAcceleratorAndCpu()
     {
         List<string> tcg = QemuCommandLine.ForRestore("qemu", s_shape, s_channels, 11, null, null);

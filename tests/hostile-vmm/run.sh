@@ -142,6 +142,21 @@ start_from_spawner() {
     supervisor=$(field "$pid" PPid)
     started+=("$supervisor")
 }
+# Tied and with a lock: sets $tie, $supervisor and $pid. Only the launcher has the lock afterwards.
+start_tied() {
+    local isolation=${2:?} lock saved=("${jail[@]}")
+    exec {tie}<> "$work/tie.$isolation" {lock}<> "$work/lock.$isolation"
+    flock -n "$lock"
+    jail=("$launcher" --root "$root" --uid "$uid" --gid "$uid" --keep 10 --status-fd 3 --detach-fd 9 --hold 10)
+    descriptors exec "${jail[@]}" "$@" -- /proc/self/fd/4 hold 9< "$work/tie.$isolation" 10<&"$lock" &
+    supervisor=$!
+    started+=("$supervisor")
+    read_status
+    exec {lock}>&-
+    jail=("${saved[@]}")
+}
+locked() { ! flock -n "$1" true; }
+unlocked() { timeout 5 flock "$1" true; }
 ended() { "$fixture" await-end "$1" 5000; }
 alive() { ! "$fixture" await-end "$1" 300; }
 exits_with() { local code=0; wait "$1" 2> /dev/null || code=$?; equals "$code" "$2"; }
@@ -178,6 +193,32 @@ for isolation in full none; do
     check "$isolation: detached: the launcher outlives the spawner" alive "$supervisor"
     kill -TERM "$supervisor"
     check "$isolation: detached: and can be ended" ended "$pid"
+
+    # Tied to whoever holds the other end of --detach-fd, until a byte comes from there; and the lock that --hold keeps.
+    mkfifo -m 600 "$work/tie.$isolation"
+    : > "$work/lock.$isolation"
+    start_tied --isolation $isolation
+    check "$isolation: held: by the launcher alone" locked "$work/lock.$isolation"
+    exec {tie}>&-
+    check "$isolation: tied: ends when the other end is closed" ended "$supervisor"
+    check "$isolation: tied: with the program" ended "$pid"
+    check "$isolation: held: no longer than the program runs" unlocked "$work/lock.$isolation"
+
+    start_tied --isolation $isolation
+    check "$isolation: tied: the program has none of the two" equals \
+        "$(find "/proc/$pid/fd" -mindepth 1 -printf '%f\n' | sort -n | tr '\n' ' ')" "0 1 2 4 5 6 7 8 "
+    check "$isolation: tied: the launcher has both" equals \
+        "$(find "/proc/$supervisor/fd" -mindepth 1 -printf '%f %l\n' | grep -c -e "^9 $work/tie" -e "^10 $work/lock")" 2
+    printf . >&"$tie"
+    exec {tie}>&-
+    check "$isolation: detached by a byte: the program goes on" alive "$pid"
+    check "$isolation: detached by a byte: so does the launcher" alive "$supervisor"
+    check "$isolation: detached by a byte: holds the lock, and nothing else" equals \
+        "$(find "/proc/$supervisor/fd" -mindepth 1 -printf '%l\n' | grep -v signalfd)" "$work/lock.$isolation"
+    check "$isolation: detached by a byte: still locked" locked "$work/lock.$isolation"
+    kill -KILL "$supervisor"
+    check "$isolation: detached by a byte: the program ends with the launcher" ended "$pid"
+    check "$isolation: detached by a byte: unlocked at the end" unlocked "$work/lock.$isolation"
 done
 
 # Several at once over one mount point.
@@ -221,6 +262,11 @@ check "rootless for root" refuses "option --isolation rootless" --isolation root
 check "unknown isolation" refuses "option --isolation half" --isolation half "${true[@]}"
 check "another's parent" refuses "parent 1" --attached --parent 1 "${true[@]}"
 check "parent without attached" refuses "option --parent" --parent $$ "${true[@]}"
+check "tied and attached" refuses "option --detach-fd" --detach-fd 4 --attached "${true[@]}"
+check "tied by what is not kept" refuses "option --detach-fd 9: above" --detach-fd 9 "${true[@]}"
+check "hold what is not kept" refuses "option --hold 9: above" --hold 9 "${true[@]}"
+check "hold the command's input" refuses "option --hold" --hold 0 "${true[@]}"
+check "hold too much" refuses "option --hold: at most" --hold 4 --hold 4 --hold 4 --hold 4 --hold 4 --hold 4 --hold 4 --hold 4 --hold 4 "${true[@]}"
 check "host name" refuses "option --hostname" --hostname 'a b' "${true[@]}"
 check "nofile" refuses "option --nofile" --nofile 9 --keep 8 "${true[@]}"
 directory_as_descriptor() {

@@ -72,6 +72,32 @@ internal sealed class DiskLayer
         }
     }
 
+    /// <summary>Computes the digest of what was saved, unless it is known. Reads the whole layer.</summary>
+    /// <returns>The description with its digest; nothing if it has not been saved, or is being written to again.</returns>
+    /// <exception cref="StateFileException">It is no longer what was saved.</exception>
+    internal LayerRef? AddDigest(StateStore store, CancellationToken cancellationToken)
+    {
+        LayerRef? saved;
+        lock (_gate)
+        {
+            saved = _saved;
+        }
+
+        if (saved?.File is not { Sha256: null } file)
+        {
+            return saved;
+        }
+
+        LayerRef digested = saved with
+        {
+            File = SavedFiles.AddDigest(File, file, store.Layout.Layer(saved.Id), DigestMethod.Sparse, cancellationToken),
+        };
+        lock (_gate)
+        {
+            return ReferenceEquals(_saved, saved) ? _saved = digested : null;
+        }
+    }
+
     /// <summary>It is written to after all: what was saved of it describes it no longer.</summary>
     internal void Reopen()
     {

@@ -22,6 +22,25 @@ internal sealed record FrozenDisks(FrozenDisk? Rootfs, FrozenDisk? Workspace) : 
         }
     }
 
+    /// <summary>The same, with handles and references of its own.</summary>
+    /// <exception cref="IOException">An image cannot be opened anew.</exception>
+    internal FrozenDisks Share()
+    {
+        FrozenDisk? rootfs = Rootfs?.Share();
+        try
+        {
+            return new FrozenDisks(rootfs, Workspace?.Share());
+        }
+        catch
+        {
+            rootfs?.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>The layers of all disks.</summary>
+    internal IEnumerable<DiskLayer> AllLayers => (Rootfs?.Layers ?? []).Concat(Workspace?.Layers ?? []);
+
     public void Dispose()
     {
         Rootfs?.Dispose();

@@ -12,13 +12,18 @@ internal sealed class SandboxDisk : IDisposable
     private int _freezes;
 
     /// <summary>Takes over both.</summary>
-    internal SandboxDisk(FrozenDisk below, DiskLayer active)
+    /// <param name="below">What is frozen.</param>
+    /// <param name="active">The layer that is written to.</param>
+    /// <param name="node">QEMU's node for it. Default: the one of the command line.</param>
+    internal SandboxDisk(FrozenDisk below, DiskLayer active, string? node = null)
     {
         Below = below;
         Active = active;
-        Node = below.Name;
-        ActiveFdSet = 0;
+        Node = node ?? below.Name;
+        ActiveFdSet = node is null ? 0 : UnknownFdSet;
     }
+
+    private const long UnknownFdSet = -1;
 
     internal string Name => Below.Name;
 
@@ -34,8 +39,11 @@ internal sealed class SandboxDisk : IDisposable
     /// <summary>The fdset of the active layer's file; 0: the one of the command line.</summary>
     internal long ActiveFdSet { get; private set; }
 
-    /// <summary>Name of the node for the next overlay; node names are used once.</summary>
-    internal string NextNode => string.Create(CultureInfo.InvariantCulture, $"{Name}-{_freezes + 1}");
+    /// <summary>
+    /// Name of the node for a layer that is going to be the active one; node names are used once. A layer with a name gives it to its node:
+    /// that is how the next host finds out which one a machine writes to.
+    /// </summary>
+    internal string NodeFor(DiskLayer next) => next.Id ?? string.Create(CultureInfo.InvariantCulture, $"{Name}-{_freezes + 1}");
 
     /// <summary>Adds descriptors for QEMU's command line; the handles behind them live until <see cref="CloseHanded"/>.</summary>
     internal DiskDescriptors Describe(VmDescriptors descriptors) => new(
@@ -56,7 +64,7 @@ internal sealed class SandboxDisk : IDisposable
     internal void Switch(DiskLayer active, long fdSet)
     {
         FrozenDisk below = Below.With(Active);
-        Node = NextNode;
+        Node = NodeFor(active);
         ActiveFdSet = fdSet;
         _freezes++;
         Below.Dispose();

@@ -30,14 +30,7 @@ public sealed class GoldenImage
     internal RamTemplate Ram { get; }
 
     /// <summary>The machine that its state belongs to.</summary>
-    internal VmShape Shape => new(
-        Manifest.Identity.MachineType,
-        Manifest.Identity.Accelerator,
-        Manifest.Identity.VcpuCount,
-        Manifest.Identity.BaseMemoryMib,
-        Manifest.Identity.MaxMemoryMib,
-        Manifest.Identity.RootfsBytes,
-        Manifest.Identity.WorkspaceBytes);
+    internal VmShape Shape => GoldenReference.To(this).Shape;
 
     /// <summary>Opens the device state with a file position of its own, because QEMU reads it from a shared descriptor sequentially.</summary>
     internal SafeFileHandle OpenDeviceState()

@@ -23,16 +23,13 @@ internal sealed class GoldenLibrary
     internal GoldenImage Own { get; }
 
     /// <summary>Finds the golden snapshot that a saved machine is a difference to.</summary>
-    /// <param name="key">Its key.</param>
-    /// <param name="identity">Its identity, as the saved machine has it.</param>
-    /// <param name="ramSha256">
-    /// Digest of its RAM: a golden snapshot that was lost and built again has the same key and other content.
-    /// </param>
+    /// <param name="wanted">Which.</param>
     /// <param name="cancellationToken">Stops waiting.</param>
     /// <returns>The golden snapshot, or nothing and everything that stands against it.</returns>
     internal async Task<(GoldenImage? Golden, IReadOnlyList<string> Mismatches)> FindAsync(
-        string key, GoldenIdentity identity, string ramSha256, CancellationToken cancellationToken)
+        GoldenReference wanted, CancellationToken cancellationToken)
     {
+        (string key, GoldenIdentity identity, string ramSha256) = wanted;
         if (key == Own.Key)
         {
             return Check(Own, ramSha256);

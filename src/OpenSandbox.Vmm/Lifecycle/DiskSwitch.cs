@@ -44,8 +44,8 @@ internal sealed class DiskSwitch
         }
     }
 
-    /// <summary>The layers that get on top.</summary>
-    internal IEnumerable<DiskLayer> Layers => _prepared.Select(static entry => entry.Layer);
+    /// <summary>The layer that gets on top of a disk; nothing if it is there already, or there is none for it.</summary>
+    internal DiskLayer? LayerFor(SandboxDisk disk) => _prepared.Find(entry => entry.Disk == disk).Layer;
 
     /// <summary>Carries it out, for all disks at once or for none. The guest stands still. The command has been sent when this returns a task.</summary>
     /// <exception cref="QmpException">QEMU refused, and no disk was switched, or it is gone.</exception>
@@ -115,7 +115,7 @@ internal sealed class DiskSwitch
             await _qmp.AddFdAsync(first, QemuCommandLine.OverlayFdSet(disk.Name), cancellationToken: cancellationToken).ConfigureAwait(false);
         }
 
-        string node = disk.NextNode;
+        string node = disk.NodeFor(layer);
         _prepared.Add((disk, layer, node, added.FdSetId));
 
         // When a layer is frozen QEMU opens its file anew, for reading only, and finds a descriptor only if there is one of that kind.

@@ -10,7 +10,7 @@ namespace OpenSandbox.Vmm.Lifecycle;
 /// <param name="Disks">The disks.</param>
 /// <param name="Limits">The limits in force.</param>
 /// <param name="Stopped">For how long the machine was stopped, from the command to stop it until it ran again.</param>
-internal sealed record SandboxCut(GoldenImage Golden, MachineCut? Memory, FrozenDisks Disks, SandboxLimits Limits, TimeSpan Stopped) : IDisposable
+internal sealed record SandboxCut(GoldenReference Golden, MachineCut? Memory, FrozenDisks Disks, SandboxLimits Limits, TimeSpan Stopped) : IDisposable
 {
     /// <summary>For how long the guest's processes stood still, which begins before and ends after that.</summary>
     internal TimeSpan StoodStill { get; init; }

@@ -15,7 +15,7 @@ internal sealed class SandboxRun
     private readonly TaskCompletionSource<SandboxExit?> _endRequested = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     /// <summary>Takes over machine and disks.</summary>
-    internal SandboxRun(VirtualMachine machine, GoldenImage golden, SandboxDisks disks, ResumeResult resumed)
+    internal SandboxRun(VirtualMachine machine, GoldenReference golden, SandboxDisks disks, ResumeResult resumed)
     {
         Machine = machine;
         Golden = golden;
@@ -28,7 +28,7 @@ internal sealed class SandboxRun
     internal GuestChannel Channel => Machine.Channel;
 
     /// <summary>The golden snapshot that its memory is a copy of.</summary>
-    internal GoldenImage Golden { get; }
+    internal GoldenReference Golden { get; }
 
     internal SandboxDisks Disks { get; }
 
@@ -55,6 +55,9 @@ internal sealed class SandboxRun
 
     /// <summary>Completes when the machine and everything that served it is gone. Never fails. Set before anybody sees the run.</summary>
     internal Task Ended { get; set; } = Task.CompletedTask;
+
+    /// <summary>Whether its end, if it is asked for, is only that this host lets go of it: the machine runs on.</summary>
+    internal bool Release { get; set; }
 
     /// <summary>Asks for the end; the first to ask says why.</summary>
     internal void RequestEnd(SandboxExit? exit) => _endRequested.TrySetResult(exit);

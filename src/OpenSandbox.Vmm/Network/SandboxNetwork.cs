@@ -12,7 +12,15 @@ public sealed class SandboxNetwork
 {
     private readonly EgressGateway _gateway;
 
-    internal SandboxNetwork(EgressGateway gateway) => _gateway = gateway;
+    private readonly Action _changed;
+
+    /// <param name="gateway">The gateway.</param>
+    /// <param name="changed">Called after the policy has been replaced.</param>
+    internal SandboxNetwork(EgressGateway gateway, Action changed)
+    {
+        _gateway = gateway;
+        _changed = changed;
+    }
 
     /// <summary>The policy in force.</summary>
     public EgressPolicy Policy => _gateway.Policy;
@@ -32,6 +40,7 @@ public sealed class SandboxNetwork
     {
         ArgumentNullException.ThrowIfNull(policy);
         _gateway.Policy = policy;
+        _changed();
     }
 
     /// <summary>Replaces the policy by one made from the present one, in one step; otherwise as <see cref="SetPolicy"/>.</summary>
@@ -41,7 +50,9 @@ public sealed class SandboxNetwork
     public EgressPolicy UpdatePolicy(Func<EgressPolicy, EgressPolicy> change)
     {
         ArgumentNullException.ThrowIfNull(change);
-        return _gateway.ChangePolicy(change);
+        EgressPolicy changed = _gateway.ChangePolicy(change);
+        _changed();
+        return changed;
     }
 
     /// <summary>Refusals as they happen, from the first read on, until the sandbox ends.</summary>

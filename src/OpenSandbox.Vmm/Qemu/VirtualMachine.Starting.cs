@@ -71,7 +71,7 @@ internal sealed partial class VirtualMachine
                 .StartAsync(new HostProcessStart(context.LauncherPath, arguments, descriptors.Handles))
                 .ConfigureAwait(false);
 
-            GuestChannel channel = GuestChannel.Open(control, bulk, network, ChannelOptions(context, reconnect: false));
+            GuestChannel channel = GuestChannel.Open(control, bulk, network, ChannelOptions(context, launch.Reconnect));
             started = true;
             return new VirtualMachine(
                 context,

@@ -74,7 +74,7 @@ internal sealed partial class VirtualMachine : IAsyncDisposable
     internal int LauncherPid => _launcher.Pid;
 
     /// <summary>The end of what QEMU has printed; of an adopted VM nothing, because that went to the host that started it.</summary>
-    internal string StandardErrorTail => _connections.Output?.Tail() ?? "";
+    internal string StandardErrorTail => _connections.Output is BoundedOutput output ? WithoutWaiting(output.Tail()) : "";
 
     /// <summary>The end of what the guest's kernel has printed while this host was connected.</summary>
     internal string ConsoleTail => _connections.Console.Tail();
@@ -137,6 +137,11 @@ internal sealed partial class VirtualMachine : IAsyncDisposable
 
         return new ValueTask(_ended);
     }
+
+    /// <summary>A detached QEMU says of each socket that it waits for a connection, which is there already: not a message for anybody.</summary>
+    private string WithoutWaiting(string messages) => _directory is null || messages.Length == 0
+        ? messages
+        : string.Join('\n', messages.Split('\n').Where(static line => !line.Contains(": info: QEMU waiting for connection on: ", StringComparison.Ordinal)));
 
     private async Task<bool> EndOrGraceAsync(Task end)
     {

@@ -12,6 +12,9 @@ internal sealed record VmLaunch(
     string Name, VmShape Shape, SafeFileHandle Ram, Func<VmDescriptors, VmChannels, List<string>> BuildArguments,
     VmDetachment? Detached = null)
 {
+    /// <summary>Whether the guest has talked to a host before, in a life that was saved. Default: no.</summary>
+    internal bool Reconnect { get; init; }
+
     /// <summary>Hot-plugged RAM with something in it; the caller's. Default: the machine gets an empty one.</summary>
     internal SafeFileHandle? PluggedRam { get; init; }
 }

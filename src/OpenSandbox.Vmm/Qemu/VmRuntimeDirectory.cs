@@ -22,6 +22,7 @@ internal sealed class VmRuntimeDirectory : IDisposable
     /// <summary>The longest of them.</summary>
     internal const string LongestSocketName = ControlSocket;
 
+    private const string Parent = "vm";
     private const string RecordFile = "record.json";
     private const int MaxRecordBytes = 65_536;
     private const uint OwnerOnly = 0x1C0; // 0700
@@ -35,6 +36,19 @@ internal sealed class VmRuntimeDirectory : IDisposable
 
     /// <summary>Its absolute path.</summary>
     internal string Location { get; }
+
+    /// <summary>Where the directory of a VM belongs.</summary>
+    /// <param name="runtimeDirectory"><see cref="SandboxHostOptions.RuntimeDirectory"/>.</param>
+    /// <param name="id">The VM's id, a file name.</param>
+    internal static string PathOf(string runtimeDirectory, string id) => Path.Combine(runtimeDirectory, Parent, id);
+
+    /// <summary>The directories of all VMs, whoever uses them or does not.</summary>
+    /// <param name="runtimeDirectory"><see cref="SandboxHostOptions.RuntimeDirectory"/>.</param>
+    internal static IReadOnlyList<string> List(string runtimeDirectory)
+    {
+        string parent = Path.Combine(runtimeDirectory, Parent);
+        return Directory.Exists(parent) ? Directory.GetDirectories(parent) : [];
+    }
 
     /// <summary>Makes one that does not exist yet, and takes its lock.</summary>
     /// <exception cref="IOException">It exists already, or cannot be made.</exception>
@@ -103,7 +117,16 @@ internal sealed class VmRuntimeDirectory : IDisposable
     {
         string path = Path.Combine(Location, RecordFile);
         string temporary = path + ".tmp";
-        File.WriteAllBytes(temporary, JsonSerializer.SerializeToUtf8Bytes(record, VmmJsonContext.Default.VmRecord));
+        using (var file = new FileStream(temporary, new FileStreamOptions
+        {
+            Mode = FileMode.Create,
+            Access = FileAccess.Write,
+            UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite,
+        }))
+        {
+            JsonSerializer.Serialize(file, record, VmmJsonContext.Default.VmRecord);
+        }
+
         File.Move(temporary, path, overwrite: true);
     }
 

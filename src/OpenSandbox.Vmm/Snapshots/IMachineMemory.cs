@@ -11,7 +11,7 @@ internal interface IMachineMemory
     /// <summary>Hot-plugged memory that the machine had, bytes.</summary>
     long PluggedBytes { get; }
 
-    /// <summary>Fills the file that becomes hot-plugged RAM, before QEMU maps it.</summary>
+    /// <summary>Fills the file behind the hot-plugged RAM of a machine that waits for its state.</summary>
     /// <param name="plugged">As large as the region, and empty.</param>
     /// <exception cref="IOException">Memory ran out, or what was saved cannot be read.</exception>
     /// <exception cref="InvalidDataException">What was saved is damaged.</exception>

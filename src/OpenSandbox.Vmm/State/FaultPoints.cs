@@ -128,8 +128,32 @@ internal static class FaultPoints
     /// <summary>The machine of a sandbox that is being deleted is gone; what is on disk of it is still there.</summary>
     internal const string DeleteEnded = "delete.ended";
 
-    /// <summary>All names, in the order of this file.</summary>
-    internal static IReadOnlyList<string> All { get; } =
+    /// <summary>The machine of a new detached sandbox is up; nothing names it.</summary>
+    internal const string CreateStarted = "create.started";
+
+    /// <summary>A new detached sandbox has its manifest.</summary>
+    internal const string CreateRegistered = "create.registered";
+
+    /// <summary>The machine of a sandbox is about to be moved to new layers, which its manifest names as pending.</summary>
+    internal const string SwitchPending = "switch.pending";
+
+    /// <summary>It writes to the new layers; its manifest still names the old ones as active.</summary>
+    internal const string SwitchDone = "switch.done";
+
+    /// <summary>A sandbox that is being deleted says so in its manifest; its machine may still run.</summary>
+    internal const string DeleteMarked = "delete.marked";
+
+    /// <summary>A sandbox that was woken is recorded as running, if it is detached.</summary>
+    internal const string WakeCommitted = "wake.committed";
+
+    /// <summary>A sandbox that goes back to a checkpoint is recorded as running on its new machine, if it is detached; the old one still runs.</summary>
+    internal const string RestoreCommitted = "restore.committed";
+
+    /// <summary>All names.</summary>
+    internal static IReadOnlyList<string> All => [.. State, .. Sandboxes];
+
+    /// <summary>Those that changes of a state directory come to.</summary>
+    internal static IReadOnlyList<string> State { get; } =
     [
         ReplaceWritten,
         ReplaceSynced,
@@ -159,6 +183,11 @@ internal static class FaultPoints
         LayerLinked,
         LayerRemove,
         SweepMarked,
+    ];
+
+    /// <summary>Those that changes of sandboxes come to, beside the ones of their state directory.</summary>
+    internal static IReadOnlyList<string> Sandboxes { get; } =
+    [
         HibernateQuiesced,
         HibernateStopped,
         HibernateWritten,
@@ -172,5 +201,12 @@ internal static class FaultPoints
         RestoreStarted,
         WakeStarted,
         DeleteEnded,
+        CreateStarted,
+        CreateRegistered,
+        SwitchPending,
+        SwitchDone,
+        DeleteMarked,
+        WakeCommitted,
+        RestoreCommitted,
     ];
 }

@@ -3,11 +3,13 @@ using OpenSandbox.Interop;
 
 namespace OpenSandbox.Vmm.State;
 
-/// <summary>A new layer with a name, open for reading and writing. Disposing it removes it, unless a manifest has come to name it.</summary>
+/// <summary>
+/// A new layer with a name, open for reading and writing. Disposing it only closes it: where a commit that was to name it has failed, the
+/// layer may still have come to be named, and is swept if it has not.
+/// </summary>
 internal sealed class LayerFile : IDisposable
 {
     private readonly string _path;
-    private bool _kept;
 
     internal LayerFile(string id, string path, SafeFileHandle file)
     {
@@ -22,16 +24,12 @@ internal sealed class LayerFile : IDisposable
     /// <summary>Its file.</summary>
     internal SafeFileHandle File { get; }
 
-    /// <summary>A manifest names it now: disposing only closes it.</summary>
-    internal void Keep() => _kept = true;
-
-    public void Dispose()
+    /// <summary>Closes and removes it. Only for a layer that was never given to a manifest that was to be committed.</summary>
+    internal void Discard()
     {
         File.Dispose();
-        if (!_kept)
-        {
-            _kept = true;
-            System.IO.File.Delete(_path);
-        }
+        System.IO.File.Delete(_path);
     }
+
+    public void Dispose() => File.Dispose();
 }

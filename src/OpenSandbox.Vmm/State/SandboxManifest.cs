@@ -47,6 +47,9 @@ internal sealed record SandboxManifest : IManifest<SandboxManifest>
     /// <summary>The VM, if it runs and is detached.</summary>
     public VmRecord? Vm { get; init; }
 
+    /// <summary>The golden snapshot that the VM's memory is a copy of, if it runs and is detached.</summary>
+    public GoldenRecord? Golden { get; init; }
+
     /// <summary>A change under way. The snapshot that it names is kept.</summary>
     public OperationRecord? Operation { get; init; }
 
@@ -65,6 +68,8 @@ internal sealed record SandboxManifest : IManifest<SandboxManifest>
         ManifestRules.Require(SnapshotId is null || StateIds.IsSnapshot(SnapshotId), "snapshotId", "it is not sn- and 16 hexadecimal digits");
         ManifestRules.Require(State != RecordedState.Hibernated || SnapshotId is not null, "snapshotId", "a hibernated sandbox names its snapshot");
         Vm?.Validate("vm");
+        Golden?.Validate("golden");
+        ManifestRules.Require(Vm is null || Golden is not null, "golden", "a recorded VM is a copy of a golden snapshot");
         ManifestRules.Require(Vm is null || State != RecordedState.Hibernated, "vm", "a hibernated sandbox has no VM");
         ManifestRules.Require(Vm is null || Lifetime == RecordedLifetime.Detached, "vm", "only a detached sandbox's VM is recorded");
         Operation?.Validate("operation");

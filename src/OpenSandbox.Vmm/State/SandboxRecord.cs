@@ -15,6 +15,10 @@ internal sealed record SandboxRecord
 
     public int? MemoryMib { get; init; }
 
+    /// <summary>Whether what is made of it outlives its host process.</summary>
+    [JsonRequired]
+    public bool Detached { get; init; }
+
     [JsonRequired]
     public int PidsMax { get; init; }
 
@@ -48,6 +52,7 @@ internal sealed record SandboxRecord
     {
         Image = spec.Image,
         MemoryMib = spec.MemoryMib,
+        Detached = spec.Lifetime == SandboxLifetime.Detached,
         PidsMax = spec.PidsMax,
         CpuMaxPercent = spec.CpuMaxPercent,
         Workspace = spec.Workspace,
@@ -66,6 +71,7 @@ internal sealed record SandboxRecord
     {
         Image = Image,
         MemoryMib = MemoryMib,
+        Lifetime = Detached ? SandboxLifetime.Detached : SandboxLifetime.Attached,
         PidsMax = PidsMax,
         CpuMaxPercent = CpuMaxPercent,
         Workspace = Workspace,

@@ -21,6 +21,7 @@ internal sealed class StateLayout
         Layers = Path.Combine(Root, "layers");
         Golden = Path.Combine(Root, "golden");
         StateLock = Path.Combine(Root, "state.lock");
+        StateQueue = Path.Combine(Root, "state.queue");
     }
 
     internal string Root { get; }
@@ -35,6 +36,12 @@ internal sealed class StateLayout
 
     /// <summary>Held shared by operations, exclusively by the sweeper.</summary>
     internal string StateLock { get; }
+
+    /// <summary>
+    /// Held shared by operations for the instant in which they take <see cref="StateLock"/>, and exclusively by a sweeper that has waited long:
+    /// flock lets new shared holders in for ever while somebody waits for the exclusive lock.
+    /// </summary>
+    internal string StateQueue { get; }
 
     internal string Sandbox(string id)
     {

@@ -11,11 +11,13 @@ internal sealed class StateMarks
         DamagedSandboxes = sandboxes.Damaged.Select(static entry => entry.Id ?? "").ToHashSet(StringComparer.Ordinal);
         IEnumerable<DiskChain> chains = [.. sandboxes.Items.SelectMany(static sandbox => sandbox.Disks.All()),
             .. snapshots.Items.SelectMany(static snapshot => snapshot.Disks.All())];
-        Layers = chains.SelectMany(static chain => chain.Layers).Select(static layer => layer.Id).ToHashSet(StringComparer.Ordinal);
+        Layers = chains.SelectMany(static chain => chain.LayerIds).ToHashSet(StringComparer.Ordinal);
         Images = chains.Select(static chain => chain.ImageDigest).ToHashSet(StringComparer.Ordinal);
         NamedSnapshots = sandboxes.Items.SelectMany(static sandbox => (IEnumerable<string?>)[sandbox.SnapshotId, sandbox.Operation?.SnapshotId])
             .OfType<string>().ToHashSet(StringComparer.Ordinal);
-        GoldenKeys = snapshots.Items.Select(static snapshot => snapshot.GoldenKey).ToHashSet(StringComparer.Ordinal);
+        GoldenKeys = snapshots.Items.Select(static snapshot => snapshot.GoldenKey)
+            .Concat(sandboxes.Items.Select(static sandbox => sandbox.Golden?.Key).OfType<string>())
+            .ToHashSet(StringComparer.Ordinal);
     }
 
     internal IReadOnlyDictionary<string, SandboxManifest> Sandboxes { get; }

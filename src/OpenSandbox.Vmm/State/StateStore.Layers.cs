@@ -10,7 +10,7 @@ internal sealed partial class StateStore
     /// <summary>Makes a layer with a name, for a detached sandbox to write to. It is durable, with what <paramref name="write"/> wrote.</summary>
     /// <param name="lease">A lease; it must be held until a manifest names the layer.</param>
     /// <param name="write">Writes its first content: the header of an empty image.</param>
-    /// <returns>The layer; dispose it, after <see cref="LayerFile.Keep"/> once a manifest names it.</returns>
+    /// <returns>The layer; dispose it.</returns>
     /// <exception cref="IOException">It could not be made, and is not there.</exception>
     internal LayerFile CreateLayerFile(StateLease lease, Action<SafeFileHandle> write)
     {
@@ -36,7 +36,7 @@ internal sealed partial class StateStore
         }
         catch
         {
-            layer.Dispose();
+            layer.Discard();
             throw;
         }
     }

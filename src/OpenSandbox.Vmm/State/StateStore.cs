@@ -22,7 +22,13 @@ internal sealed partial class StateStore
     /// <summary>Opens a state directory, making what is missing of it.</summary>
     /// <exception cref="StateFileException">It belongs to somebody else.</exception>
     /// <exception cref="IOException">It cannot be made.</exception>
-    internal static StateStore Open(string stateDirectory)
+    internal static StateStore Open(string stateDirectory) => new(Prepare(stateDirectory));
+
+    /// <summary>As the other, with another patience of the sweeper, for tests.</summary>
+    internal static StateStore Open(string stateDirectory, TimeSpan sweepPatience) =>
+        new(Prepare(stateDirectory)) { SweepPatience = sweepPatience };
+
+    private static StateLayout Prepare(string stateDirectory)
     {
         var layout = new StateLayout(stateDirectory);
         Directory.CreateDirectory(layout.Root, StateFiles.DirectoryMode);
@@ -31,25 +37,76 @@ internal sealed partial class StateStore
             StateFiles.EnsureDirectory(directory);
         }
 
-        return new StateStore(layout);
+        return layout;
     }
 
-    /// <summary>Waits until nothing is being swept, and keeps it so until the lease is disposed.</summary>
-    /// <param name="cancellationToken">Gives up the wait.</param>
-    internal async Task<StateLease> EnterAsync(CancellationToken cancellationToken) =>
-        new(this, await FileLock.AcquireAsync(Layout.StateLock, shared: true, cancellationToken).ConfigureAwait(false), exclusive: false);
+    /// <summary>How long a sweeper waits for a moment without operations before it keeps new ones from beginning. Default: 30 s.</summary>
+    internal TimeSpan SweepPatience { get; init; } = TimeSpan.FromSeconds(30);
 
-    /// <summary>As <see cref="EnterAsync"/>, if nothing is being swept now.</summary>
-    internal StateLease? TryEnter() =>
-        FileLock.TryAcquire(Layout.StateLock, shared: true) is FileLock held ? new StateLease(this, held, exclusive: false) : null;
+    /// <summary>How long a sweeper keeps new operations from beginning before it lets them go on. Default: 5 s.</summary>
+    internal TimeSpan SweepInsistence { get; init; } = TimeSpan.FromSeconds(5);
+
+    /// <summary>Waits until nothing is being swept, and keeps it so until the lease is disposed.</summary>
+    /// <remarks>
+    /// One operation takes one lease and passes it on. A second one inside the first may have to wait for as long as a sweeper insists
+    /// (<see cref="SweepInsistence"/>).
+    /// </remarks>
+    /// <param name="cancellationToken">Gives up the wait.</param>
+    internal async Task<StateLease> EnterAsync(CancellationToken cancellationToken)
+    {
+        using FileLock place = await FileLock.AcquireAsync(Layout.StateQueue, shared: true, cancellationToken).ConfigureAwait(false);
+        return new StateLease(
+            this, await FileLock.AcquireAsync(Layout.StateLock, shared: true, cancellationToken).ConfigureAwait(false), exclusive: false);
+    }
+
+    /// <summary>As <see cref="EnterAsync"/>, if nothing is being swept now and no sweeper insists.</summary>
+    internal StateLease? TryEnter()
+    {
+        using FileLock? place = FileLock.TryAcquire(Layout.StateQueue, shared: true);
+        return place is not null && FileLock.TryAcquire(Layout.StateLock, shared: true) is FileLock held
+            ? new StateLease(this, held, exclusive: false)
+            : null;
+    }
 
     /// <summary>The sweeper's lease, if nobody has one.</summary>
     internal StateLease? TryEnterExclusive() =>
         FileLock.TryAcquire(Layout.StateLock) is FileLock held ? new StateLease(this, held, exclusive: true) : null;
 
-    /// <summary>The sweeper's lease; waits until nobody has one.</summary>
-    internal async Task<StateLease> EnterExclusiveAsync(CancellationToken cancellationToken) =>
-        new(this, await FileLock.AcquireAsync(Layout.StateLock, shared: false, cancellationToken).ConfigureAwait(false), exclusive: true);
+    /// <summary>
+    /// The sweeper's lease. Waits for a moment at which nobody has one; where there is none for long, new operations are kept from beginning
+    /// for a while, again and again, until the running ones have ended within it.
+    /// </summary>
+    /// <param name="cancellationToken">Gives up the wait.</param>
+    internal async Task<StateLease> EnterExclusiveAsync(CancellationToken cancellationToken)
+    {
+        while (true)
+        {
+            if (await AcquireWithinAsync(SweepPatience, cancellationToken).ConfigureAwait(false) is FileLock free)
+            {
+                return new StateLease(this, free, exclusive: true);
+            }
+
+            using FileLock queue = await FileLock.AcquireAsync(Layout.StateQueue, shared: false, cancellationToken).ConfigureAwait(false);
+            if (await AcquireWithinAsync(SweepInsistence, cancellationToken).ConfigureAwait(false) is FileLock insisted)
+            {
+                return new StateLease(this, insisted, exclusive: true);
+            }
+        }
+    }
+
+    private async Task<FileLock?> AcquireWithinAsync(TimeSpan limit, CancellationToken cancellationToken)
+    {
+        using var within = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        within.CancelAfter(limit);
+        try
+        {
+            return await FileLock.AcquireAsync(Layout.StateLock, shared: false, within.Token).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
+        {
+            return null;
+        }
+    }
 
     /// <summary>Reads what a directory of manifests has, by the names of its entries; never fails because of one of them.</summary>
     private static StateListing<T> List<T>(string directory, Func<string?, bool> isId, Func<string, T?> load)

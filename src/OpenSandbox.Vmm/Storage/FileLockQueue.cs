@@ -17,21 +17,20 @@ internal sealed class FileLockQueue
     private readonly bool _shared;
     private readonly LinkedList<TaskCompletionSource<SafeFileHandle>> _waiters = new();
 
+    private int _threads;
+
     private FileLockQueue(string path, bool shared)
     {
         _path = path;
         _shared = shared;
     }
 
-    /// <summary>How many threads of this process are blocked for locks.</summary>
-    internal static int Threads
+    /// <summary>How many threads of this process are blocked for a file's lock: at most one for each kind of lock.</summary>
+    internal static int ThreadsFor(string path)
     {
-        get
+        lock (s_gate)
         {
-            lock (s_gate)
-            {
-                return s_queues.Count;
-            }
+            return s_queues.Where(queue => queue.Key.Path == path).Sum(static queue => queue.Value._threads);
         }
     }
 
@@ -77,6 +76,7 @@ internal sealed class FileLockQueue
 
     private void Run()
     {
+        Interlocked.Increment(ref _threads);
         while (true)
         {
             SafeFileHandle? file = null;

@@ -332,19 +332,28 @@ public sealed class StateStoreTests : IDisposable
     }
 
     [Fact]
-    public void CreateLayerFile_DisposedWithoutKeep_IsGone()
+    public void CreateLayerFile_Discarded_IsGoneAndOtherwiseStays()
     {
         using StateLease lease = _store.Enter();
         using (LayerFile kept = _store.CreateLayerFile(lease, static file => Qcow2Overlay.Format(file, 1 << 20)))
+        using (LayerFile discarded = _store.CreateLayerFile(lease, static file => Qcow2Overlay.Format(file, 1 << 20)))
         {
-            _store.CreateLayerFile(lease, static file => Qcow2Overlay.Format(file, 1 << 20)).Dispose();
-            kept.Keep();
+            Assert.Equal(2, _store.LayerFiles().Length);
+            discarded.Discard();
         }
 
         string id = Assert.Single(_store.LayerFiles());
         using SafeFileHandle writable = _store.OpenLayer(id, readOnly: false);
+    }
+
+    [Fact]
+    public void CreateLayerFile_WhoseContentCannotBeWritten_LeavesNothing()
+    {
+        using StateLease lease = _store.Enter();
+
         Assert.Throws<FileNotFoundException>(() => _store.CreateLayerFile(lease, static _ => throw new FileNotFoundException()));
-        Assert.Single(_store.LayerFiles());
+
+        Assert.Empty(_store.LayerFiles());
     }
 
     [Fact]

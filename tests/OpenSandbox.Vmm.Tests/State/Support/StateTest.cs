@@ -94,7 +94,7 @@ internal static class StateTest
     [
         .. Directory.EnumerateFileSystemEntries(store.Layout.Root, "*", SearchOption.AllDirectories)
             .Select(path => Path.GetRelativePath(store.Layout.Root, path))
-            .Where(static path => Path.GetFileName(path) is not (StateLayout.LockName or "state.lock"))
+            .Where(static path => Path.GetFileName(path) is not (StateLayout.LockName or "state.lock" or "state.queue"))
             .Order(StringComparer.Ordinal),
     ];
 

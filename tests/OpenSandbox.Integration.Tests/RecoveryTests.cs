@@ -1,0 +1,109 @@
+using System.Globalization;
+
+namespace OpenSandbox.Integration.Tests;
+
+/// <summary>Detached sandboxes, and the hosts that come after the one that made them. Each test has a state directory of its own.</summary>
+[Collection(HostFixture.Collection)]
+public sealed class RecoveryTests(HostFixture fixture)
+{
+    [SkippableFact]
+    public async Task Detached_HostLetsGo_TheNextOneAdoptsItWithItsProcesses()
+    {
+        _ = fixture.HostWithImage;
+        await using var state = new OwnState();
+        Sandbox sandbox;
+        string process;
+        await using (SandboxHost first = await state.StartHostAsync())
+        {
+            sandbox = await first.CreateAsync(new SandboxSpec { Lifetime = SandboxLifetime.Detached }, Deadline());
+            SandboxProcess started = await sandbox.StartAsync(
+                "i=0; while :; do i=$((i+1)); echo $i; sleep 0.05; done", new StartOptions { Detached = true }, Deadline());
+            process = started.Id;
+            await sandbox.ExecAsync("echo kept > /workspace/file", cancellationToken: Deadline());
+            await sandbox.ResizeAsync(1_024, cancellationToken: Deadline(60));
+        }
+
+        await using SandboxHost second = await state.StartHostAsync();
+        RecoveryReport report = await second.RecoverAsync(Deadline());
+
+        Assert.Empty(report.Problems);
+        Sandbox adopted = Assert.Single(report.Adopted);
+        Assert.Equal(sandbox.Id, adopted.Id);
+        Assert.Equal(1_024, adopted.Limits.MemoryMib);
+        Assert.Equal("kept\n", (await adopted.ExecAsync("cat /workspace/file", cancellationToken: Deadline())).StandardOutput);
+        await using SandboxProcess again = await adopted.Processes.AttachAsync(process, cancellationToken: Deadline());
+        byte[] buffer = new byte[100];
+        Assert.Equal(0, (await again.ReadAsync(buffer, Deadline())).Sequence);
+
+        // Everything else works on it as on a new one.
+        SandboxCheckpoint checkpoint = await adopted.CheckpointAsync(cancellationToken: Deadline());
+        await adopted.ExecAsync("echo later > /workspace/file", cancellationToken: Deadline());
+        Assert.True((await adopted.RestoreAsync(checkpoint.Id, cancellationToken: Deadline())).MemoryRestored);
+        Assert.Equal("kept\n", (await adopted.ExecAsync("cat /workspace/file", cancellationToken: Deadline())).StandardOutput);
+        await adopted.HibernateAsync(Deadline());
+        Assert.True((await adopted.WakeAsync(cancellationToken: Deadline())).MemoryRestored);
+        Assert.Equal("kept\n", (await adopted.ExecAsync("cat /workspace/file", cancellationToken: Deadline())).StandardOutput);
+        IReadOnlyList<Sandbox> forks = await second.ForkAsync(checkpoint.Id, 2, new ForkOptions { Lifetime = SandboxLifetime.Attached }, Deadline());
+        foreach (Sandbox fork in forks)
+        {
+            Assert.Equal("kept\n", (await fork.ExecAsync("cat /workspace/file", cancellationToken: Deadline())).StandardOutput);
+            await fork.DisposeAsync();
+        }
+
+        await adopted.DeleteAsync();
+        Assert.True(await second.DeleteCheckpointAsync(checkpoint.Id, Deadline()));
+        Assert.Empty((await second.RecoverAsync(Deadline())).Problems);
+        Assert.Empty(Directory.GetFileSystemEntries(state.Layers));
+        Assert.Empty(Directory.GetDirectories(state.Sandboxes));
+        Assert.Empty(Directory.GetFileSystemEntries(state.Snapshots));
+    }
+
+    [SkippableFact]
+    public async Task Hibernated_TheNextHostFindsAndWakesIt()
+    {
+        _ = fixture.HostWithImage;
+        await using var state = new OwnState();
+        string id;
+        await using (SandboxHost first = await state.StartHostAsync())
+        {
+            Sandbox sandbox = await first.CreateAsync(cancellationToken: Deadline());
+            id = sandbox.Id;
+            await sandbox.ExecAsync("echo memory > /dev/shm/file; echo disk > /workspace/file", cancellationToken: Deadline());
+            await sandbox.HibernateAsync(Deadline());
+        }
+
+        await using SandboxHost second = await state.StartHostAsync();
+        Sandbox found = await second.OpenAsync(id, Deadline());
+        Assert.Equal(SandboxState.Hibernated, found.State);
+        Assert.True((await found.WakeAsync(cancellationToken: Deadline())).MemoryRestored);
+        Assert.Equal("memory\ndisk\n", (await found.ExecAsync("cat /dev/shm/file /workspace/file", cancellationToken: Deadline())).StandardOutput);
+        await found.DeleteAsync();
+        await Assert.ThrowsAsync<SandboxSnapshotException>(() => second.OpenAsync(id, Deadline()));
+    }
+
+    [SkippableFact]
+    public async Task Detached_QemuIsKilled_BootsFromItsDisks()
+    {
+        _ = fixture.HostWithImage;
+        await using var state = new OwnState();
+        await using SandboxHost host = await state.StartHostAsync();
+        Sandbox sandbox = await host.CreateAsync(new SandboxSpec { Lifetime = SandboxLifetime.Detached }, Deadline());
+        await sandbox.ExecAsync("echo synced > /workspace/file; sync", cancellationToken: Deadline());
+        int pid = await sandbox.Machine.GetQemuPidAsync(Deadline());
+
+        using (var kill = System.Diagnostics.Process.Start("kill", ["-9", pid.ToString(CultureInfo.InvariantCulture)]))
+        {
+            await kill.WaitForExitAsync(Deadline());
+        }
+
+        await ExecTests.UntilAsync(() => Task.FromResult(sandbox.State == SandboxState.Crashed));
+        await Assert.ThrowsAsync<SandboxLostException>(() => sandbox.ExecAsync(["true"], cancellationToken: Deadline()));
+        SandboxWake woken = await sandbox.WakeAsync(cancellationToken: Deadline());
+        Assert.False(woken.MemoryRestored);
+        Assert.Contains("signal 9", Assert.Single(woken.Reasons), StringComparison.Ordinal);
+        Assert.Equal("synced\n", (await sandbox.ExecAsync("cat /workspace/file", cancellationToken: Deadline())).StandardOutput);
+        await sandbox.DeleteAsync();
+    }
+
+    private static CancellationToken Deadline(int seconds = 60) => ExecTests.Deadline(seconds);
+}
