@@ -14,16 +14,24 @@
 //   load SLOT NAME UP           -> time of the request, then the round trips of pings meanwhile
 //   pids SLOT                   -> launcher qemu
 //   plug SLOT NAME BYTES        -> time: so much hot-plugged memory, with request NAME waiting for it in the guest
+//   cut SLOT GO-ON              -> quiesce stopped stop scan copy devices thaw pages device-bytes: its state is kept in memory, in place of an
+//                                  earlier one's; with GO-ON 0 the machine stands still for ever
+//   revive SLOT K PREFIX        -> wall, then K totals: K machines side by side, from the state that was kept, in slots from SLOT on; by
+//                                  the files PREFIXargv, PREFIXroles and PREFIXresume.json
+//   read FILE                   -> time bytes: of reading a whole file into memory
+//   forget FILE                 -> pages of the file that the page cache still holds after it was asked to drop them
 //   kill SLOT                   -> (nothing)
 //   cpu                         -> CPU time of this process
 //
-// Threads exist for `parallel` and `load` alone.
+// Threads exist for `parallel`, `revive` and `load` alone.
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "floor.h"
@@ -32,6 +40,7 @@ enum { SLOTS = 512, MAX_PINGS = 1000000 };
 
 static struct setup setup;
 static struct machine machines[SLOTS];
+static struct cut kept;
 
 static unsigned slot_of(const char *text) {
     unsigned long slot = text == NULL ? SLOTS : strtoul(text, NULL, 10);
@@ -78,7 +87,7 @@ static struct text request_named(const char *directory, const char *name) {
 
 static void create(unsigned slot, bool exec) {
     struct creation done;
-    machine_create(&setup, &machines[slot], slot, exec, &done);
+    machine_create(&setup, NULL, &machines[slot], slot, exec, &done);
     printf("ok %lld %lld %lld %lld %lld %lld %lld %d\n", (long long)done.executed, (long long)done.spawned, (long long)done.hello,
            (long long)done.resumed, (long long)done.resume.mount, (long long)done.resume.total, (long long)done.exec.wall,
            (int)machines[slot].launcher);
@@ -104,7 +113,7 @@ static void *work(void *argument) {
             return NULL;
         }
         struct creation done;
-        machine_create(&setup, &machines[worker->slot], worker->slot, worker->batch->exec, &done);
+        machine_create(&setup, NULL, &machines[worker->slot], worker->slot, worker->batch->exec, &done);
         worker->batch->times[index] = done.executed;
         machine_kill(&machines[worker->slot]);
     }
@@ -219,6 +228,84 @@ static void plug(struct machine *machine, struct text open, int64_t bytes) {
     free(open.bytes);
 }
 
+static void take_cut(const char *directory, struct machine *machine, bool go_on) {
+    struct text quiesce = request_named(directory, "quiesce"), thaw = request_named(directory, "thaw");
+    struct standstill times;
+    cut_take(&kept, machine, &quiesce, &thaw, go_on, &times);
+    printf("ok %lld %lld %lld %lld %lld %lld %lld %zu %zu\n", (long long)times.quiesce, (long long)times.stopped, (long long)times.stop,
+           (long long)times.scan, (long long)times.copy, (long long)times.devices, (long long)times.thaw, kept.page_count, kept.devices.length);
+    free(quiesce.bytes);
+    free(thaw.bytes);
+}
+
+struct revival {
+    const struct setup *setup;
+    unsigned slot;
+    int64_t time;
+    pthread_t thread;
+};
+
+static void *revive_one(void *argument) {
+    struct revival *revival = argument;
+    struct creation done;
+    machine_create(revival->setup, &kept, &machines[revival->slot], revival->slot, false, &done);
+    revival->time = done.executed;
+    return NULL;
+}
+
+static void revive(const struct setup *from, unsigned slot, unsigned count) {
+    struct revival revivals[SLOTS];
+    if (kept.of == NULL || slot + count > SLOTS) {
+        fail_with("nothing to revive, or too many");
+    }
+    int64_t start = now();
+    for (unsigned i = 0; i < count; i++) {
+        revivals[i].setup = from;
+        revivals[i].slot = slot + i;
+        if (pthread_create(&revivals[i].thread, NULL, revive_one, &revivals[i]) != 0) {
+            fail_with("thread");
+        }
+    }
+    for (unsigned i = 0; i < count; i++) {
+        pthread_join(revivals[i].thread, NULL);
+    }
+    printf("ok %lld", (long long)(now() - start));
+    for (unsigned i = 0; i < count; i++) {
+        printf(" %lld", (long long)revivals[i].time);
+    }
+    printf("\n");
+}
+
+static void read_whole(const char *path) {
+    int64_t start = now();
+    struct text text = read_file("", path, true);
+    int64_t time = now() - start;
+    printf("ok %lld %zu\n", (long long)time, text.length);
+    free(text.bytes);
+}
+
+static void forget(const char *path) {
+    enum { PAGE = 4096 };
+    struct stat status;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &status) < 0 || fdatasync(fd) < 0 || posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED) != 0) {
+        fail("drop %s from the page cache", path);
+    }
+    size_t pages = ((size_t)status.st_size + PAGE - 1) / PAGE, left = 0;
+    void *mapping = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_SHARED, fd, 0);
+    unsigned char *resident = malloc(pages);
+    if (mapping == MAP_FAILED || resident == NULL || mincore(mapping, (size_t)status.st_size, resident) < 0) {
+        fail("look at the page cache of %s", path);
+    }
+    for (size_t i = 0; i < pages; i++) {
+        left += resident[i] & 1;
+    }
+    munmap(mapping, (size_t)status.st_size);
+    free(resident);
+    close(fd);
+    printf("ok %zu\n", left);
+}
+
 static void cpu(void) {
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
@@ -244,7 +331,7 @@ int main(int argc, char **argv) {
             fail("open /dev/null");
         }
     }
-    setup_load(&setup, argv[1], argv[2], (unsigned)count_of(argv[3]));
+    setup_load(&setup, argv[1], "", argv[2], (unsigned)count_of(argv[3]));
     while (fgets(line, sizeof line, stdin) != NULL) {
         char *rest = NULL, *words[5] = {NULL};
         size_t count = 0;
@@ -264,6 +351,16 @@ int main(int argc, char **argv) {
             load(running(words[1]), request_named(argv[1], words[2]), count_of(words[3]));
         } else if (strcmp(command, "plug") == 0) {
             plug(running(words[1]), request_named(argv[1], words[2]), (int64_t)count_of(words[3]));
+        } else if (strcmp(command, "cut") == 0) {
+            take_cut(argv[1], running(words[1]), count_of(words[2]) != 0);
+        } else if (strcmp(command, "revive") == 0) {
+            struct setup from;
+            setup_load(&from, argv[1], words[3] == NULL ? "" : words[3], argv[2], (unsigned)count_of(argv[3]));
+            revive(&from, slot_of(words[1]), slot_of(words[2]));
+        } else if (strcmp(command, "read") == 0 && words[1] != NULL) {
+            read_whole(words[1]);
+        } else if (strcmp(command, "forget") == 0 && words[1] != NULL) {
+            forget(words[1]);
         } else if (strcmp(command, "pids") == 0) {
             struct machine *machine = running(words[1]);
             printf("ok %d %d\n", (int)machine->launcher, (int)machine_qemu_pid(machine));

@@ -34,6 +34,7 @@ enum {
 
 enum frame_type {
     FRAME_HELLO = 1, FRAME_WELCOME, FRAME_PING, FRAME_PONG, FRAME_OPEN, FRAME_STARTED, FRAME_DATA, FRAME_CREDIT, FRAME_END, FRAME_RESULT, FRAME_ERROR,
+    FRAME_QUIESCE = 14, FRAME_QUIESCED, FRAME_THAW, FRAME_THAWED,
 };
 
 struct port {
@@ -66,6 +67,8 @@ void port_await_preamble(struct port *port);
 void port_next(struct port *port, struct frame *frame);
 void port_await_result(struct port *port, uint32_t stream, struct reply *reply);
 void port_ping(struct port *port);
+// A question of the control port, until its answer is there: Quiesce or Thaw.
+void port_ask(struct port *port, enum frame_type question, const struct text *payload);
 // One request with so many bytes of data from this side; what the agent sends is counted, credited and dropped.
 void port_request(struct port *port, const struct text *open, size_t up, size_t *down, struct reply *reply);
 
@@ -88,12 +91,36 @@ struct setup {
     unsigned first_uid;
 };
 
+enum { MONITOR_BUFFER = 65536 };
+
 struct machine {
     bool running;
-    pid_t launcher;
+    pid_t launcher, qemu;        // qemu: 0 until somebody has asked
     int output, status, qmp, network, console;
+    int feed;                    // where QEMU takes the devices' state from, or -1: from a file
+    int overlays[MAX_DISKS];     // -1 where there is none
     bool qmp_ready;
+    char *heard;                 // MONITOR_BUFFER bytes, kept when the machine is ended
+    size_t heard_start, heard_end;
     struct port control, bulk;
+};
+
+// A machine's state at one instant, in this program's memory.
+struct cut {
+    const struct machine *of;
+    uint64_t *first, *count;     // runs of pages
+    size_t runs, room_runs;
+    uint8_t *pages;
+    size_t page_count, room_pages;
+    struct text devices;
+};
+
+// Nanoseconds.
+struct standstill {
+    int64_t quiesce;             // until the agent had answered
+    int64_t stopped;             // from before QEMU was told to stop until it said that the machine ran again
+    int64_t stop, scan, copy, devices;   // of `stopped`; devices: what was still to be waited for after the copying
+    int64_t thaw;                // until the agent had answered
 };
 
 struct creation {
@@ -101,15 +128,28 @@ struct creation {
     struct reply resume, exec;
 };
 
-void setup_load(struct setup *setup, const char *directory, const char *disk_directory, unsigned first_uid);
-void machine_create(const struct setup *setup, struct machine *machine, unsigned slot, bool exec, struct creation *creation);
+// The files whose names begin with the prefix say how.
+void setup_load(struct setup *setup, const char *directory, const char *prefix, const char *disk_directory, unsigned first_uid);
+// From the golden snapshot, or, with a cut, from that.
+void machine_create(const struct setup *setup, const struct cut *cut, struct machine *machine, unsigned slot, bool exec, struct creation *creation);
 void machine_kill(struct machine *machine);
 pid_t machine_qemu_pid(struct machine *machine);
 
-// ---- monitor.c: memory that is plugged in while a machine runs, over QEMU's monitor
+// ---- cut.c: a machine's state, out of one machine and into others
+
+// Quiesces the guest, stops it and takes its state; then lets it go on, unless it is to stand still for ever.
+void cut_take(struct cut *cut, struct machine *machine, const struct text *quiesce, const struct text *thaw, bool go_on, struct standstill *times);
+// Into a machine that waits for its state.
+void cut_load(const struct cut *cut, struct machine *machine);
+
+// ---- monitor.c: QEMU's monitor
 
 // Connects on first use.
 void monitor_open(struct machine *machine);
+// Sends a command, with a descriptor or -1.
+void monitor_send(struct machine *machine, const char *command, int fd);
+// The command's result, which is valid until the next call.
+const char *monitor_await(struct machine *machine);
 // Asks for so much plugged memory while the agent's request that waits for it is under way; returns when both have answered.
 void monitor_plug(struct machine *machine, const struct text *open, int64_t bytes);
 // Waits until the device has so many bytes plugged: the guest stops using memory a moment before it says so.

@@ -19,9 +19,15 @@ enum { UID_DIGITS = 12, OVERLAY_BLOCK = 4096 };
 
 static int dev_null = -1;
 
-void setup_load(struct setup *setup, const char *directory, const char *disk_directory, unsigned first_uid) {
+static struct text read_prefixed(const char *directory, const char *prefix, const char *name) {
+    char file[64];
+    snprintf(file, sizeof file, "%s%s", prefix, name);
+    return read_file(directory, file, true);
+}
+
+void setup_load(struct setup *setup, const char *directory, const char *prefix, const char *disk_directory, unsigned first_uid) {
     memset(setup, 0, sizeof *setup);
-    struct text argv = read_file(directory, "argv", true);
+    struct text argv = read_prefixed(directory, prefix, "argv");
     for (char *at = argv.bytes; at < argv.bytes + argv.length; at += strlen(at) + 1) {
         if (setup->argv_count + 1 == sizeof setup->argv / sizeof setup->argv[0]) {
             fail_with("too many arguments");
@@ -40,7 +46,7 @@ void setup_load(struct setup *setup, const char *directory, const char *disk_dir
         setup->argv[setup->argv_count++] = at;
     }
 
-    struct text roles = read_file(directory, "roles", true);
+    struct text roles = read_prefixed(directory, prefix, "roles");
     char *rest = NULL;
     for (char *role = strtok_r(roles.bytes, "\n", &rest); role != NULL; role = strtok_r(NULL, "\n", &rest)) {
         if (setup->role_count == MAX_ROLES || strlen(role) >= sizeof setup->roles[0]) {
@@ -54,14 +60,13 @@ void setup_load(struct setup *setup, const char *directory, const char *disk_dir
     free(roles.bytes);
 
     setup->welcome = read_file(directory, "welcome.json", true);
-    setup->resume = read_file(directory, "resume.json", true);
+    setup->resume = read_prefixed(directory, prefix, "resume.json");
     setup->exec = read_file(directory, "exec.json", true);
     setup->overlays[0] = read_file(directory, "overlay0", false);
     setup->overlays[1] = read_file(directory, "overlay1", false);
     setup->disk_directory = disk_directory;
     setup->first_uid = first_uid;
-    dev_null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    if (dev_null < 0) {
+    if (dev_null < 0 && (dev_null = open("/dev/null", O_RDWR | O_CLOEXEC)) < 0) {
         fail("open /dev/null");
     }
 }
@@ -71,6 +76,20 @@ static int reopen_state(void) {
     int fd = open("/proc/self/fd/4", O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
         fail("open the device state");
+    }
+    return fd;
+}
+
+// What the machine of the cut wrote to its disk: it never runs again, and QEMU wants a descriptor of its own.
+static int reopen_layer(const struct cut *cut, int disk) {
+    char path[32];
+    if (cut == NULL) {
+        fail_with("a layer, and nothing that it could be of");
+    }
+    snprintf(path, sizeof path, "/proc/self/fd/%d", cut->of->overlays[disk]);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        fail("open a layer");
     }
     return fd;
 }
@@ -109,7 +128,8 @@ static int make_pair(int *theirs) {
 }
 
 // What becomes descriptor N of the child, and whether it is closed here afterwards.
-static int descriptor_for(const struct setup *setup, struct machine *machine, const char *role, int output, bool *ours) {
+static int descriptor_for(
+    const struct setup *setup, const struct cut *cut, struct machine *machine, const char *role, int output, bool *ours) {
     int theirs;
     *ours = true;
     if (strcmp(role, "null") == 0) { *ours = false; return dev_null; }
@@ -121,10 +141,13 @@ static int descriptor_for(const struct setup *setup, struct machine *machine, co
     if (strcmp(role, "control") == 0) { machine->control.fd = make_pair(&theirs); return theirs; }
     if (strcmp(role, "bulk") == 0) { machine->bulk.fd = make_pair(&theirs); return theirs; }
     if (strcmp(role, "network") == 0) { machine->network = make_pair(&theirs); return theirs; }
-    if (strcmp(role, "state") == 0) { return reopen_state(); }
+    if (strcmp(role, "state") == 0 && cut == NULL) { return reopen_state(); }
+    if (strcmp(role, "state") == 0) { machine->feed = make_pair(&theirs); return theirs; }
     if (strncmp(role, "plug:", 5) == 0) { return make_plug(setup); }
-    if (strcmp(role, "overlay0") == 0) { return make_overlay(setup, 0); }
-    if (strcmp(role, "overlay1") == 0) { return make_overlay(setup, 1); }
+    if (strcmp(role, "overlay0") == 0) { *ours = false; return machine->overlays[0] = make_overlay(setup, 0); }
+    if (strcmp(role, "overlay1") == 0) { *ours = false; return machine->overlays[1] = make_overlay(setup, 1); }
+    if (strcmp(role, "layer0") == 0) { return reopen_layer(cut, 0); }
+    if (strcmp(role, "layer1") == 0) { return reopen_layer(cut, 1); }
     if (strcmp(role, "base0") == 0) { *ours = false; return FD_BASE; }
     if (strcmp(role, "base1") == 0) { *ours = false; return FD_BASE + 1; }
     fail_with("unknown role %s", role);
@@ -137,7 +160,7 @@ static void check(int error, const char *call) {
     }
 }
 
-static void spawn(const struct setup *setup, struct machine *machine, unsigned slot) {
+static void spawn(const struct setup *setup, const struct cut *cut, struct machine *machine, unsigned slot) {
     char uid[UID_DIGITS];
     char *argv[sizeof setup->argv / sizeof setup->argv[0]];
     char *environment[] = {NULL};
@@ -164,7 +187,7 @@ static void spawn(const struct setup *setup, struct machine *machine, unsigned s
     // Sources 3 and up that are handed over stand where targets go: they come as copies from above (main() sees to that).
     for (size_t target = 0; target < setup->role_count; target++) {
         bool ours;
-        int source = descriptor_for(setup, machine, setup->roles[target], output, &ours);
+        int source = descriptor_for(setup, cut, machine, setup->roles[target], output, &ours);
         if (source < MAX_ROLES) {
             source = fcntl(source, F_DUPFD_CLOEXEC, MAX_ROLES);
             if (source < 0) {
@@ -185,7 +208,8 @@ static void spawn(const struct setup *setup, struct machine *machine, unsigned s
     posix_spawnattr_destroy(&attributes);
 }
 
-void machine_create(const struct setup *setup, struct machine *machine, unsigned slot, bool exec, struct creation *creation) {
+void machine_create(
+    const struct setup *setup, const struct cut *cut, struct machine *machine, unsigned slot, bool exec, struct creation *creation) {
     static uint64_t sessions;
     uint64_t epoch = 0x6F73627800000000u | (__atomic_add_fetch(&sessions, 1, __ATOMIC_RELAXED) & 0x7FFFFFFF);
     uint8_t control[PREAMBLE_SIZE + 3 * MAX_FRAME], bulk[PREAMBLE_SIZE + MAX_FRAME];
@@ -193,8 +217,10 @@ void machine_create(const struct setup *setup, struct machine *machine, unsigned
         fail_with("slot %u is in use", slot);
     }
 
+    machine->qemu = 0;
+    machine->feed = machine->overlays[0] = machine->overlays[1] = -1;
     int64_t start = now();
-    spawn(setup, machine, slot);
+    spawn(setup, cut, machine, slot);
     creation->spawned = now() - start;
     port_open(&machine->control, machine->control.fd, epoch);
     port_open(&machine->bulk, machine->bulk.fd, epoch);
@@ -218,6 +244,9 @@ void machine_create(const struct setup *setup, struct machine *machine, unsigned
     length = put_preamble(network, epoch);
     if (write(machine->network, network, length) != (ssize_t)length) {
         fail("write to the network port");
+    }
+    if (cut != NULL) {
+        cut_load(cut, machine);
     }
 
     struct frame frame;
@@ -248,26 +277,31 @@ void machine_kill(struct machine *machine) {
     close(machine->qmp);
     close(machine->network);
     close(machine->console);
+    for (int disk = 0; disk < MAX_DISKS; disk++) {
+        if (machine->overlays[disk] >= 0) {
+            close(machine->overlays[disk]);
+        }
+    }
     machine->running = machine->qmp_ready = false;
 }
 
 pid_t machine_qemu_pid(struct machine *machine) {
     char text[4096];
     size_t length = 0;
-    for (;;) {
+    while (machine->qemu == 0) {
         ssize_t count = recv(machine->status, text + length, sizeof text - 1 - length, 0);
         if (count < 0) {
             fail("launcher's report");
         }
-        if (count == 0) {
-            break;
-        }
         length += (size_t)count;
+        text[length] = 0;
+        if (count == 0) {
+            char *line = strstr(text, "pid ");
+            if (line == NULL) {
+                fail_with("the launcher reported no process: %s", text);
+            }
+            machine->qemu = (pid_t)atoi(line + 4);
+        }
     }
-    text[length] = 0;
-    char *line = strstr(text, "pid ");
-    if (line == NULL) {
-        fail_with("the launcher reported no process: %s", text);
-    }
-    return (pid_t)atoi(line + 4);
+    return machine->qemu;
 }

@@ -9,30 +9,36 @@
 
 #define DEVICE "/machine/peripheral/plugmem"
 
-enum { MAX_LINE = 65536, SILENCE_LIMIT_SECONDS = 60, LOOK_AGAIN_NANOSECONDS = 5000000 };
+enum { SILENCE_LIMIT_SECONDS = 60, LOOK_AGAIN_NANOSECONDS = 5000000 };
 
-static char line[MAX_LINE];
-
-// One line of the monitor. Nothing of a second one is ever there already, but for events, which are skipped whole.
+// One line of the monitor, valid until the next one.
 static const char *next_line(struct machine *machine) {
-    size_t length = 0;
     for (;;) {
-        char byte;
-        if (recv(machine->qmp, &byte, 1, 0) != 1) {
-            fail("monitor");
+        char *start = machine->heard + machine->heard_start;
+        char *end = memchr(start, '\n', machine->heard_end - machine->heard_start);
+        if (end != NULL) {
+            *end = 0;
+            machine->heard_start = (size_t)(end + 1 - machine->heard);
+            return start;
         }
-        if (byte == '\n') {
-            line[length] = 0;
-            return line;
+        if (machine->heard_start > 0) {
+            machine->heard_end -= machine->heard_start;
+            memmove(machine->heard, start, machine->heard_end);
+            machine->heard_start = 0;
         }
-        if (length + 1 == sizeof line) {
+        if (machine->heard_end == MONITOR_BUFFER) {
             fail_with("the monitor sent a line that is too long");
         }
-        line[length++] = byte;
+        ssize_t count = recv(machine->qmp, machine->heard + machine->heard_end, MONITOR_BUFFER - machine->heard_end, 0);
+        if (count <= 0) {
+            fail("monitor");
+        }
+        machine->heard_end += (size_t)count;
     }
 }
 
-static const char *await_return(struct machine *machine) {
+// Events are skipped.
+const char *monitor_await(struct machine *machine) {
     for (;;) {
         const char *answer = next_line(machine);
         if (strstr(answer, "\"error\"") != NULL) {
@@ -45,9 +51,25 @@ static const char *await_return(struct machine *machine) {
     }
 }
 
-static void send_command(struct machine *machine, const char *command) {
+void monitor_send(struct machine *machine, const char *command, int fd) {
     size_t length = strlen(command);
-    if (send(machine->qmp, command, length, MSG_NOSIGNAL) != (ssize_t)length) {
+    struct iovec content = {.iov_base = (char *)command, .iov_len = length};
+    struct msghdr message = {.msg_iov = &content, .msg_iovlen = 1};
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(sizeof fd)];
+    } control;
+    if (fd >= 0) {
+        memset(&control, 0, sizeof control);
+        message.msg_control = &control;
+        message.msg_controllen = sizeof control;
+        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+        header->cmsg_level = SOL_SOCKET;
+        header->cmsg_type = SCM_RIGHTS;
+        header->cmsg_len = CMSG_LEN(sizeof fd);
+        memcpy(CMSG_DATA(header), &fd, sizeof fd);
+    }
+    if (sendmsg(machine->qmp, &message, MSG_NOSIGNAL) != (ssize_t)length) {
         fail("monitor");
     }
 }
@@ -60,9 +82,13 @@ void monitor_open(struct machine *machine) {
     if (setsockopt(machine->qmp, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) < 0) {
         fail("socket time limit");
     }
-    next_line(machine); // the greeting
-    send_command(machine, "{\"execute\":\"qmp_capabilities\"}\n");
-    await_return(machine);
+    if (machine->heard == NULL && (machine->heard = malloc(MONITOR_BUFFER)) == NULL) {
+        fail("memory for the monitor");
+    }
+    machine->heard_start = machine->heard_end = 0;
+    // QEMU reads it when it has written its greeting, whose "QMP" has no "return" and is skipped like an event.
+    monitor_send(machine, "{\"execute\":\"qmp_capabilities\"}\n", -1);
+    monitor_await(machine);
     machine->qmp_ready = true;
 }
 
@@ -74,16 +100,16 @@ void monitor_plug(struct machine *machine, const struct text *open, int64_t byte
     snprintf(command, sizeof command,
              "{\"execute\":\"qom-set\",\"arguments\":{\"path\":\"" DEVICE "\",\"property\":\"requested-size\",\"value\":%lld}}\n", (long long)bytes);
     port_write(&machine->bulk, frame, put_frame(frame, machine->bulk.epoch, FRAME_OPEN, stream, open->bytes, open->length));
-    send_command(machine, command);
-    await_return(machine);
+    monitor_send(machine, command, -1);
+    monitor_await(machine);
     port_await_result(&machine->bulk, stream, &reply);
 }
 
 void monitor_settle(struct machine *machine, int64_t bytes) {
     static const struct timespec pause = {.tv_nsec = LOOK_AGAIN_NANOSECONDS};
     for (;;) {
-        send_command(machine, "{\"execute\":\"qom-get\",\"arguments\":{\"path\":\"" DEVICE "\",\"property\":\"size\"}}\n");
-        if (strtoll(await_return(machine), NULL, 10) == bytes) {
+        monitor_send(machine, "{\"execute\":\"qom-get\",\"arguments\":{\"path\":\"" DEVICE "\",\"property\":\"size\"}}\n", -1);
+        if (strtoll(monitor_await(machine), NULL, 10) == bytes) {
             return;
         }
         nanosleep(&pause, NULL); // the monitor's event for this comes at most once a second; not while the clock runs

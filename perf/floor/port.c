@@ -177,6 +177,18 @@ void port_ping(struct port *port) {
     } while (frame.type != FRAME_PONG);
 }
 
+void port_ask(struct port *port, enum frame_type question, const struct text *payload) {
+    uint8_t bytes[MAX_FRAME];
+    struct frame frame;
+    port_write(port, bytes, put_frame(bytes, port->epoch, question, 0, payload->bytes, payload->length));
+    do {
+        port_next(port, &frame);
+    } while (frame.type != question + 1);
+    if (memmem(frame.payload, frame.length, "\"ok\":true", strlen("\"ok\":true")) == NULL) {
+        fail_with("the agent refused: %.*s", (int)frame.length, (const char *)frame.payload);
+    }
+}
+
 // Frames of data as they go over the wire, made once and sent again and again.
 static const uint8_t *window_of_frames(struct port *port, uint32_t stream, uint8_t *window) {
     static const uint8_t content[MAX_PAYLOAD];

@@ -62,7 +62,7 @@ public sealed partial class Sandbox
             _host.DigestSoon(saved.Id, cut.Disks.Share());
             _host.RetainCheckpoints(Id, options.KeepLast, saved.Id);
             VmmLog.CheckpointMade(_host.Logger, Id, saved.Id, (long)cut.Stopped.TotalMilliseconds);
-            return new SandboxCheckpoint(saved) { Stopped = cut.Stopped };
+            return new SandboxCheckpoint(saved) { Stopped = cut.Stopped, StoodStill = cut.StoodStill };
         }
         catch (Exception failure) when (failure is not (SandboxException or OperationCanceledException))
         {

@@ -126,15 +126,20 @@ public sealed partial class Sandbox
         try
         {
             TimeSpan stopped = TimeSpan.Zero;
-            if (cutter is not null)
+            if (cutter is null)
+            {
+                await disks.SwitchAsync(CancellationToken.None).ConfigureAwait(false);
+            }
+            else
             {
                 await standstill.StopAsync(cancellationToken).ConfigureAwait(false);
-                machine = await cutter.CutAsync(run.Resizer.PluggedNow, cancellationToken).ConfigureAwait(false);
-            }
 
-            await disks.SwitchAsync(CancellationToken.None).ConfigureAwait(false);
-            if (cutter is not null)
-            {
+                // QEMU saves its devices and then switches the disks while the pages are copied here.
+                Task<MachineCut> cutting = cutter.CutAsync(run.Resizer.PluggedNow, cancellationToken);
+                Task switching = disks.SwitchAsync(CancellationToken.None);
+                await Task.WhenAll(cutting, switching).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+                machine = await cutting.ConfigureAwait(false);
+                await switching.ConfigureAwait(false);
                 stopped = await standstill.ContinueAsync().ConfigureAwait(false);
             }
 
@@ -150,7 +155,7 @@ public sealed partial class Sandbox
         try
         {
             await standstill.ReleaseAsync(failed: false).ConfigureAwait(false);
-            return cut;
+            return cut with { StoodStill = standstill.StoodStill };
         }
         catch
         {

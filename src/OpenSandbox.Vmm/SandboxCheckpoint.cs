@@ -45,6 +45,12 @@ public sealed record SandboxCheckpoint
     /// <summary>The labels that the sandbox had.</summary>
     public IReadOnlyDictionary<string, string> Labels { get; }
 
-    /// <summary>For how long the sandbox stood still; only for the caller that made it, zero otherwise.</summary>
+    /// <summary>
+    /// For how long the sandbox's machine was stopped, from the command to stop it until it ran again; only for the caller that made it, zero
+    /// otherwise.
+    /// </summary>
     public TimeSpan Stopped { get; init; }
+
+    /// <summary>For how long its processes stood still, as they are frozen before and thawed after that; as <see cref="Stopped"/>.</summary>
+    internal TimeSpan StoodStill { get; init; }
 }

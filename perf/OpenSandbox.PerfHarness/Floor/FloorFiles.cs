@@ -26,22 +26,28 @@ internal static class FloorFiles
     /// <summary>The command that is measured: the image's, or without an image the initramfs' static one.</summary>
     internal static readonly string[] Command = ["/bin/true"];
 
-    /// <summary>Writes all files.</summary>
+    /// <summary>Makes a guest's memory differ from the golden snapshot's by 16 MiB more, none of it zero. Needs an image.</summary>
+    internal static readonly string[] DirtyingCommand = ["/bin/sh", "-c", "head -c 16777216 /dev/urandom > /tmp/dirty"];
+
+    /// <summary>Prefix of the files of a machine that goes on from another's state, as another.</summary>
+    internal const string ForkPrefix = "fork-";
+
+    /// <summary>Prefix of the files of a machine that goes on from its own state.</summary>
+    internal const string WakePrefix = "wake-";
+
+    /// <summary>Writes all files but those of <see cref="WriteRevivalsAsync"/>.</summary>
     /// <param name="directory">An empty directory.</param>
     /// <param name="host">The host.</param>
     /// <param name="spec">The kind of sandbox.</param>
     /// <param name="cancellationToken">Stops.</param>
     internal static async Task WriteAsync(string directory, SandboxHost host, SandboxSpec spec, CancellationToken cancellationToken)
     {
-        LauncherCommand command;
         Sandbox sandbox = await host.CreateAsync(spec, cancellationToken).ConfigureAwait(false);
         await using (sandbox.ConfigureAwait(false))
         {
-            command = LauncherCommand.Of(sandbox.Machine.LauncherPid);
+            await WriteCommandAsync(directory, "", sandbox, cancellationToken).ConfigureAwait(false);
         }
 
-        await WriteAsync("argv", Encoding.UTF8.GetBytes(string.Concat(command.Arguments.Select(static argument => argument + '\0')))).ConfigureAwait(false);
-        await WriteAsync("roles", Encoding.UTF8.GetBytes(string.Join('\n', command.Roles))).ConfigureAwait(false);
         await WriteAsync("welcome.json", JsonSerializer.SerializeToUtf8Bytes(
             new HostWelcome { Generation = ProtocolConstants.Generation }, ProtocolJsonContext.Default.HostWelcome)).ConfigureAwait(false);
         await WriteRequestAsync("resume", host.DescribeResume("sb-00000000", spec, 0)).ConfigureAwait(false);
@@ -50,6 +56,12 @@ internal static class FloorFiles
         await WriteRequestAsync("read", new OpenRequest { Op = Operations.Read, File = new FileRequest { Path = SmallFile } }).ConfigureAwait(false);
         await WriteRequestAsync("sink", new OpenRequest { Op = Operations.Sink }).ConfigureAwait(false);
         await WriteRequestAsync("source", new OpenRequest { Op = Operations.Source, Length = TransferBytes }).ConfigureAwait(false);
+        await WriteRequestAsync("dirty", Sandbox.DescribeExec(DirtyingCommand, ExecOptions.Default, standardInput: false)).ConfigureAwait(false);
+        await WriteAsync("quiesce.json", JsonSerializer.SerializeToUtf8Bytes(
+            new QuiesceRequest { Snapshot = true, WatchdogMilliseconds = 20_000 }, ProtocolJsonContext.Default.QuiesceRequest)).ConfigureAwait(false);
+        await WriteAsync("thaw.json", JsonSerializer.SerializeToUtf8Bytes(
+            new ThawRequest { WallClockNanoseconds = host.WallClockNanoseconds(), EntropySeed = SandboxHost.NewSeed() },
+            ProtocolJsonContext.Default.ThawRequest)).ConfigureAwait(false);
         int grown = host.Golden.Shape.BaseMemoryMib + GrowMib;
         await WriteRequestAsync("grow", SandboxResizer.DescribeGrow(new SandboxResize { MemoryMib = grown }, grown, host)).ConfigureAwait(false);
         await WriteRequestAsync("shrink", new OpenRequest { Op = Operations.Limits, Limits = new LimitsRequest { PluggedMemoryBytes = 0 } }).ConfigureAwait(false);
@@ -63,10 +75,9 @@ internal static class FloorFiles
             }
         }
 
-        Task WriteAsync(string name, byte[] content) => File.WriteAllBytesAsync(Path.Combine(directory, name), content, cancellationToken);
+        Task WriteAsync(string name, byte[] content) => FloorFiles.WriteAsync(directory, name, content, cancellationToken);
 
-        Task WriteRequestAsync(string name, OpenRequest request) =>
-            WriteAsync(name + ".json", JsonSerializer.SerializeToUtf8Bytes(request, ProtocolJsonContext.Default.OpenRequest));
+        Task WriteRequestAsync(string name, OpenRequest request) => FloorFiles.WriteRequestAsync(directory, name, request, cancellationToken);
 
         void WriteOverlay(string name, long bytes)
         {
@@ -74,4 +85,40 @@ internal static class FloorFiles
             Qcow2Overlay.Format(file, bytes);
         }
     }
+
+    /// <summary>Writes the files of machines that go on from a state that was taken from another.</summary>
+    /// <inheritdoc cref="WriteAsync(string, SandboxHost, SandboxSpec, CancellationToken)"/>
+    internal static async Task WriteRevivalsAsync(string directory, SandboxHost host, SandboxSpec spec, CancellationToken cancellationToken)
+    {
+        Sandbox sandbox = await host.CreateAsync(spec, cancellationToken).ConfigureAwait(false);
+        await using (sandbox.ConfigureAwait(false))
+        {
+            Sandbox fork = (await sandbox.ForkAsync(cancellationToken: cancellationToken).ConfigureAwait(false))[0];
+            await using (fork.ConfigureAwait(false))
+            {
+                foreach (string prefix in (string[])[ForkPrefix, WakePrefix])
+                {
+                    await WriteCommandAsync(directory, prefix, fork, cancellationToken).ConfigureAwait(false);
+                    OpenRequest request = host.DescribeResume("sb-00000000", spec, 0);
+                    request = request with { Resume = request.Resume! with { RenewIdentity = prefix == ForkPrefix, Limits = null } };
+                    await WriteRequestAsync(directory, prefix + "resume", request, cancellationToken).ConfigureAwait(false);
+                }
+            }
+        }
+    }
+
+    private static async Task WriteCommandAsync(string directory, string prefix, Sandbox sandbox, CancellationToken cancellationToken)
+    {
+        LauncherCommand command = LauncherCommand.Of(sandbox.Machine.LauncherPid);
+        string arguments = string.Concat(command.Arguments.Select(static argument => argument + '\0'));
+        await WriteAsync(directory, prefix + "argv", Encoding.UTF8.GetBytes(arguments), cancellationToken).ConfigureAwait(false);
+        await WriteAsync(directory, prefix + "roles", Encoding.UTF8.GetBytes(string.Join('\n', command.Roles)), cancellationToken).ConfigureAwait(false);
+    }
+
+    private static Task WriteRequestAsync(string directory, string name, OpenRequest request, CancellationToken cancellationToken) =>
+        WriteAsync(
+            directory, name + ".json", JsonSerializer.SerializeToUtf8Bytes(request, ProtocolJsonContext.Default.OpenRequest), cancellationToken);
+
+    private static Task WriteAsync(string directory, string name, byte[] content, CancellationToken cancellationToken) =>
+        File.WriteAllBytesAsync(Path.Combine(directory, name), content, cancellationToken);
 }

@@ -23,9 +23,15 @@ internal sealed class FloorProgram : IAsyncDisposable
     private readonly StreamReader _answers;
     private readonly BoundedOutput _errors;
     private readonly DirectoryInfo _directory;
+    private readonly SandboxHost _host;
+    private readonly SandboxSpec _spec;
+    private bool _revivals; // whether there are files for them
 
-    private FloorProgram(HostProcess process, NetworkStream stream, BoundedOutput errors, DirectoryInfo directory)
+    private FloorProgram(
+        HostProcess process, NetworkStream stream, BoundedOutput errors, DirectoryInfo directory, SandboxHost host, SandboxSpec spec)
     {
+        _host = host;
+        _spec = spec;
         _process = process;
         _stream = stream;
         _answers = new StreamReader(stream, Encoding.ASCII);
@@ -66,7 +72,7 @@ internal sealed class FloorProgram : IAsyncDisposable
             HostProcess process = await host.Context.Processes
                 .StartAsync(new HostProcessStart(program, [program, directory.FullName, disks, firstUid], descriptors))
                 .ConfigureAwait(false);
-            return new FloorProgram(process, new NetworkStream(commands, ownsSocket: true), new BoundedOutput(errors, 4_096), directory);
+            return new FloorProgram(process, new NetworkStream(commands, ownsSocket: true), new BoundedOutput(errors, 4_096), directory, host, spec);
         }
         catch
         {
@@ -123,7 +129,48 @@ internal sealed class FloorProgram : IAsyncDisposable
     internal async Task<double> PlugAsync(int slot, string name, int memoryMib) =>
         (await AskAsync($"plug {slot} {name} {(long)memoryMib << 20}").ConfigureAwait(false))[0] / 1e6;
 
-    /// <summary>Process ids of launcher and QEMU. Once per machine.</summary>
+    /// <summary>Takes a machine's state into the program's memory, in place of what it had taken before.</summary>
+    /// <param name="slot">The machine.</param>
+    /// <param name="goOn">Whether it runs on afterwards; else it never runs again.</param>
+    internal async Task<FloorCut> CutAsync(int slot, bool goOn)
+    {
+        long[] numbers = await AskAsync($"cut {slot} {(goOn ? 1 : 0)}").ConfigureAwait(false);
+        return new FloorCut(
+            numbers[0] / 1e6, numbers[1] / 1e6, numbers[2] / 1e6, numbers[3] / 1e6, numbers[4] / 1e6, numbers[5] / 1e6, numbers[6] / 1e6, numbers[7], numbers[8]);
+    }
+
+    /// <summary>Starts machines side by side from the state that was taken, whose machine must not run any more.</summary>
+    /// <param name="slot">Of the first of them.</param>
+    /// <param name="count">How many.</param>
+    /// <param name="prefix"><see cref="FloorFiles.ForkPrefix"/> or <see cref="FloorFiles.WakePrefix"/>.</param>
+    /// <returns>The whole time, milliseconds.</returns>
+    internal async Task<double> ReviveAsync(int slot, int count, string prefix)
+    {
+        if (!_revivals)
+        {
+            await FloorFiles.WriteRevivalsAsync(_directory.FullName, _host, _spec, CancellationToken.None).ConfigureAwait(false);
+            _revivals = true;
+        }
+
+        return (await AskAsync($"revive {slot} {count} {prefix}").ConfigureAwait(false))[0] / 1e6;
+    }
+
+    /// <summary>Reads a whole file into memory.</summary>
+    /// <returns>Milliseconds.</returns>
+    internal async Task<double> ReadFileAsync(string path) => (await AskAsync($"read {path}").ConfigureAwait(false))[0] / 1e6;
+
+    /// <summary>Makes the page cache drop a file.</summary>
+    /// <exception cref="InvalidOperationException">It still holds some of it.</exception>
+    internal async Task ForgetFileAsync(string path)
+    {
+        long left = (await AskAsync($"forget {path}").ConfigureAwait(false))[0];
+        if (left > 0)
+        {
+            throw new InvalidOperationException($"the page cache still holds {left} pages of {path}");
+        }
+    }
+
+    /// <summary>Process ids of launcher and QEMU.</summary>
     internal async Task<(int Launcher, int Qemu)> GetPidsAsync(int slot)
     {
         long[] numbers = await AskAsync($"pids {slot}").ConfigureAwait(false);

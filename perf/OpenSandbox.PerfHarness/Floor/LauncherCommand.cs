@@ -98,6 +98,8 @@ internal sealed partial class LauncherCommand
                 2 => "base0",
                 3 => "overlay1",
                 4 => "base1",
+                100 => "layer0",
+                300 => "layer1",
                 int number => throw new InvalidOperationException($"unknown descriptor set {number}"),
             });
         }

@@ -47,19 +47,24 @@ internal sealed class DiskSwitch
     /// <summary>The layer that gets on top of a disk; nothing if it is there already, or there is none for it.</summary>
     internal DiskLayer? LayerFor(SandboxDisk disk) => _prepared.Find(entry => entry.Disk == disk).Layer;
 
-    /// <summary>Carries it out. The guest stands still.</summary>
-    /// <exception cref="QmpException">
-    /// QEMU refused or is gone. A disk may have been switched and another not: both are complete, one has a layer more.
-    /// </exception>
+    /// <summary>Carries it out, for all disks at once or for none. The guest stands still. The command has been sent when this returns a task.</summary>
+    /// <exception cref="QmpException">QEMU refused, and no disk was switched, or it is gone.</exception>
     internal async Task SwitchAsync(CancellationToken cancellationToken)
     {
-        while (_prepared.Count > 0)
+        if (_prepared.Count == 0)
         {
-            (SandboxDisk disk, DiskLayer layer, string node, long fdSet) = _prepared[0];
-            await _qmp.BlockdevSnapshotAsync(disk.Node, node, cancellationToken: cancellationToken).ConfigureAwait(false);
-            _prepared.RemoveAt(0);
+            return;
+        }
+
+        string actions = string.Join(',', _prepared.Select(static entry =>
+            $$$"""{"type":"blockdev-snapshot","data":{"node":"{{{entry.Disk.Node}}}","overlay":"{{{entry.Node}}}"}}"""));
+        await _qmp.ExecuteAsync("transaction", Json($$"""{"actions":[{{actions}}]}"""), cancellationToken: cancellationToken).ConfigureAwait(false);
+        foreach ((SandboxDisk disk, DiskLayer layer, _, long fdSet) in _prepared)
+        {
             disk.Switch(layer, fdSet);
         }
+
+        _prepared.Clear();
     }
 
     /// <summary>Takes back what was not switched to. Never fails.</summary>

@@ -32,8 +32,14 @@ internal sealed class GuestStandstill
         _run = run;
     }
 
-    /// <summary>When QEMU had stopped it, a timestamp of the host's time provider.</summary>
+    /// <summary>
+    /// When QEMU was told to stop it, a timestamp of the host's time provider: the guest's CPUs stop before QEMU has written to the disks what
+    /// it must before it answers.
+    /// </summary>
     internal long StoppedAt { get; private set; }
+
+    /// <summary>For how long its processes stood still: from the question to quiesce until the guest had gone on. Zero before that.</summary>
+    internal TimeSpan StoodStill { get; private set; }
 
     /// <summary>Asks the agent to quiesce.</summary>
     /// <exception cref="SandboxOperationException">The guest refused; it runs on.</exception>
@@ -62,8 +68,8 @@ internal sealed class GuestStandstill
     {
         _qmp = await _run.Machine.GetQmpAsync().WaitAsync(cancellationToken).ConfigureAwait(false);
         _mayBeStopped = true;
-        await _qmp.StopAsync(cancellationToken).ConfigureAwait(false);
         StoppedAt = _host.Options.TimeProvider.GetTimestamp();
+        await _qmp.StopAsync(cancellationToken).ConfigureAwait(false);
         if (_host.Options.TimeProvider.GetElapsedTime(_quiescedAt) > s_watchdog - s_margin)
         {
             throw new SandboxTimeoutException(_id, "stopping the quiesced guest", s_watchdog - s_margin, null);
@@ -152,6 +158,7 @@ internal sealed class GuestStandstill
                 .ThawAsync(
                     new ThawRequest { WallClockNanoseconds = _host.WallClockNanoseconds(), EntropySeed = SandboxHost.NewSeed() }, deadline.Token)
                 .ConfigureAwait(false);
+            StoodStill = options.TimeProvider.GetElapsedTime(_quiescedAt);
             if (!reply.Ok || reply.WatchdogFired)
             {
                 string reason = reply.Ok ? "it went on by itself before it was told to" : reply.Reason ?? "it does not say why";

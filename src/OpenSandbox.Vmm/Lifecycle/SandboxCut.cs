@@ -9,9 +9,12 @@ namespace OpenSandbox.Vmm.Lifecycle;
 /// <param name="Memory">The memory, or nothing if only the disks were cut.</param>
 /// <param name="Disks">The disks.</param>
 /// <param name="Limits">The limits in force.</param>
-/// <param name="Stopped">For how long the machine was stopped.</param>
+/// <param name="Stopped">For how long the machine was stopped, from the command to stop it until it ran again.</param>
 internal sealed record SandboxCut(GoldenReference Golden, MachineCut? Memory, FrozenDisks Disks, SandboxLimits Limits, TimeSpan Stopped) : IDisposable
 {
+    /// <summary>For how long the guest's processes stood still, which begins before and ends after that.</summary>
+    internal TimeSpan StoodStill { get; init; }
+
     public void Dispose()
     {
         Memory?.Dispose();

@@ -51,7 +51,38 @@ internal sealed class MachineCut : IMachineMemory, IDisposable
     }
 
     /// <inheritdoc/>
-    public void FillRam(RamMapping ram) => ForEach(RamRuns, Ram, ram.Write);
+    public void FillRam(RamMapping ram)
+    {
+        // As many runs as one system call takes, and as many bytes as one span can have.
+        var runs = new MemoryFileRun[Math.Min(RamRuns.Count, MemoryFileFormat.MaxRunsPerBatch)];
+        int count = 0;
+        int length = 0;
+        long start = 0;
+        foreach (PageRun run in RamRuns)
+        {
+            for (long done = 0; done < run.Bytes;)
+            {
+                if (count == runs.Length || length == ChunkBytes)
+                {
+                    Flush();
+                }
+
+                int part = (int)Math.Min(ChunkBytes - length, run.Bytes - done);
+                runs[count++] = new MemoryFileRun(run.Offset + done, part, length);
+                length += part;
+                done += part;
+            }
+        }
+
+        Flush();
+
+        void Flush()
+        {
+            ram.Write(runs.AsSpan(0, count), Ram.Span(start, length));
+            start += length;
+            count = length = 0;
+        }
+    }
 
     /// <summary>Hands over every run.</summary>
     internal static void ForEach(IReadOnlyList<PageRun> runs, PageStore store, Action<long, ReadOnlySpan<byte>> take)

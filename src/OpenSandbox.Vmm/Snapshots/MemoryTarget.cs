@@ -19,6 +19,20 @@ internal sealed class MemoryTarget(MemoryFileRegion region, Action<long, ReadOnl
     internal static MemoryTarget Into(SafeFileHandle plugged) =>
         new(MemoryFileRegion.Plugged, (offset, bytes) => RandomAccess.Write(plugged, bytes, offset));
 
-    /// <summary>For the RAM of a machine that waits for its state.</summary>
-    internal static MemoryTarget Into(RamMapping ram) => new(MemoryFileRegion.Ram, ram.Write);
+    /// <summary>For the RAM of a machine that waits for its state: many runs with one system call.</summary>
+    internal static IMemoryTarget Into(RamMapping ram) => new RamTarget(ram);
+
+    private sealed class RamTarget(RamMapping ram) : IMemoryTarget
+    {
+        public void Write(MemoryFileRegion region, long offset, ReadOnlySpan<byte> data) =>
+            WriteBatch(region, [new MemoryFileRun(offset, data.Length, 0)], data);
+
+        public void WriteBatch(MemoryFileRegion region, ReadOnlySpan<MemoryFileRun> runs, ReadOnlySpan<byte> buffer)
+        {
+            if (region == MemoryFileRegion.Ram)
+            {
+                ram.Write(runs, buffer);
+            }
+        }
+    }
 }

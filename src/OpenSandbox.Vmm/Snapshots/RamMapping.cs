@@ -135,8 +135,8 @@ internal sealed unsafe class RamMapping
     /// <exception cref="IOException">The process is gone, or may not be looked at.</exception>
     internal void Read(ReadOnlySpan<PageRun> runs, Span<byte> target)
     {
+        Span<IoVec> local = stackalloc IoVec[Libc.MaxIoVecs];
         Span<IoVec> remote = stackalloc IoVec[Libc.MaxIoVecs];
-        fixed (IoVec* remotes = remote)
         fixed (byte* bytes = target)
         {
             long done = 0;
@@ -145,31 +145,49 @@ internal sealed unsafe class RamMapping
                 int batch = Math.Min(runs.Length, remote.Length);
                 long length = Describe(runs[..batch], remote);
                 ArgumentOutOfRangeException.ThrowIfGreaterThan(done + length, target.Length, nameof(target));
+                local[0] = new IoVec { Base = bytes + done, Length = (nuint)length };
 
                 // JUSTIFICATION: there is no managed call that reads another process's memory without a system call per run.
                 // SAFETY: the local run lies within the span, which is fixed; the kernel checks the remote ones.
-                Transfer(remotes, batch, bytes + done, length, write: false);
+                Transfer(local[..1], remote[..batch], length, write: false);
                 done += length;
                 runs = runs[batch..];
             }
         }
     }
 
-    /// <summary>Writes pages into the process, before its guest has run.</summary>
-    /// <param name="offset">Where to, bytes from the start of the RAM; a multiple of the page size.</param>
-    /// <param name="content">What; whole pages.</param>
+    /// <summary>Writes pages into the process, before its guest has run: as many runs as it takes with one system call.</summary>
+    /// <param name="runs">Where to, bytes from the start of the RAM, and from where in the buffer; whole pages.</param>
+    /// <param name="buffer">Their content.</param>
     /// <exception cref="IOException">Outside of the RAM, or the process is gone, or may not be written to.</exception>
-    internal void Write(long offset, ReadOnlySpan<byte> content)
+    internal void Write(ReadOnlySpan<MemoryFileRun> runs, ReadOnlySpan<byte> buffer)
     {
-        if (offset < 0 || offset % PageSize != 0 || content.Length % PageSize != 0 || offset > Bytes - content.Length)
+        Span<IoVec> local = stackalloc IoVec[Libc.MaxIoVecs];
+        Span<IoVec> remote = stackalloc IoVec[Libc.MaxIoVecs];
+        fixed (byte* bytes = buffer)
         {
-            throw new IOException($"{content.Length} bytes at {offset} do not lie within the {Bytes} bytes of the guest's RAM");
-        }
+            while (!runs.IsEmpty)
+            {
+                int batch = Math.Min(runs.Length, remote.Length);
+                long length = 0;
+                for (int i = 0; i < batch; i++)
+                {
+                    MemoryFileRun run = runs[i];
+                    if (run.Offset < 0 || run.Offset % PageSize != 0 || run.Length % PageSize != 0 || run.Offset > Bytes - run.Length)
+                    {
+                        throw new IOException($"{run.Length} bytes at {run.Offset} do not lie within the {Bytes} bytes of the guest's RAM");
+                    }
 
-        IoVec remote = new() { Base = (void*)(_address + (ulong)offset), Length = (nuint)content.Length };
-        fixed (byte* bytes = content)
-        {
-            Transfer(&remote, 1, bytes, content.Length, write: true);
+                    // JUSTIFICATION: as for reading.
+                    // SAFETY: the slice checks that the run lies within the buffer, which is fixed.
+                    local[i] = new IoVec { Base = bytes + run.Start, Length = (nuint)buffer.Slice(run.Start, run.Length).Length };
+                    remote[i] = new IoVec { Base = (void*)(_address + (ulong)run.Offset), Length = (nuint)run.Length };
+                    length += run.Length;
+                }
+
+                Transfer(local[..batch], remote[..batch], length, write: true);
+                runs = runs[batch..];
+            }
         }
     }
 
@@ -240,14 +258,20 @@ internal sealed unsafe class RamMapping
         return length;
     }
 
-    private void Transfer(IoVec* remote, int count, byte* local, long length, bool write)
+    /// <summary>Moves bytes; the vectors are used up. Both sides have the same length in all.</summary>
+    private void Transfer(Span<IoVec> local, Span<IoVec> remote, long length, bool write)
     {
         while (length > 0)
         {
-            IoVec here = new() { Base = local, Length = (nuint)length };
-            nint moved = write
-                ? Libc.ProcessVmWriteV(Pid, &here, 1, remote, (nuint)count, 0)
-                : Libc.ProcessVmReadV(Pid, &here, 1, remote, (nuint)count, 0);
+            nint moved;
+            fixed (IoVec* here = local)
+            fixed (IoVec* there = remote)
+            {
+                moved = write
+                    ? Libc.ProcessVmWriteV(Pid, here, (nuint)local.Length, there, (nuint)remote.Length, 0)
+                    : Libc.ProcessVmReadV(Pid, here, (nuint)local.Length, there, (nuint)remote.Length, 0);
+            }
+
             if (moved <= 0)
             {
                 string call = write ? "process_vm_writev" : "process_vm_readv";
@@ -255,21 +279,27 @@ internal sealed unsafe class RamMapping
             }
 
             // The kernel moves at most 2 GiB at once.
-            local += moved;
             length -= moved;
-            while (count > 0 && (nuint)moved >= remote->Length)
-            {
-                moved -= (nint)remote->Length;
-                remote++;
-                count--;
-            }
-
-            if (count > 0)
-            {
-                remote->Base = (byte*)remote->Base + moved;
-                remote->Length -= (nuint)moved;
-            }
+            local = After(local, moved);
+            remote = After(remote, moved);
         }
+    }
+
+    /// <summary>What is left of the vectors after so many bytes.</summary>
+    private static Span<IoVec> After(Span<IoVec> vectors, nint moved)
+    {
+        while (!vectors.IsEmpty && (nuint)moved >= vectors[0].Length)
+        {
+            moved -= (nint)vectors[0].Length;
+            vectors = vectors[1..];
+        }
+
+        if (!vectors.IsEmpty)
+        {
+            vectors[0] = new IoVec { Base = (byte*)vectors[0].Base + moved, Length = vectors[0].Length - (nuint)moved };
+        }
+
+        return vectors;
     }
 
     private static IEnumerable<string> ReadMaps(int pid)

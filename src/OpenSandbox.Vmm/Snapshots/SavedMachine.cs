@@ -59,7 +59,7 @@ internal sealed class SavedMachine : IMachineMemory, IDisposable
 
     public void Dispose() => _memory.Dispose();
 
-    private void Read(MemoryTarget target)
+    private void Read(IMemoryTarget target)
     {
         string sha256 = _description.Memory.Sha256
             ?? throw new MemoryFileException("its manifest has no digest of the memory file");
