@@ -8,10 +8,12 @@ public sealed partial class Sandbox
     /// <summary>
     /// Ends the sandbox and deletes what has been saved of it, for good. Its checkpoints stay: <see cref="SandboxHost.DeleteCheckpointAsync"/>.
     /// </summary>
+    /// <param name="cancellationToken">Before it begins.</param>
     /// <returns>When nothing of it is left. More calls wait for the same end.</returns>
     /// <exception cref="SandboxSnapshotException">What was saved could not be deleted; it is still there, and the VM is gone.</exception>
-    public async Task DeleteAsync()
+    public async Task DeleteAsync(CancellationToken cancellationToken = default)
     {
+        cancellationToken.ThrowIfCancellationRequested();
         SandboxLock? held = null;
         lock (_operationGate)
         {
@@ -28,7 +30,7 @@ public sealed partial class Sandbox
 
             // The end of the sandbox gives its lock back; what is deleted must stay ours.
             held = Interlocked.Exchange(ref _lock, null);
-            await Task.Run(() => MarkDeleting(held)).ConfigureAwait(false);
+            await Task.Run(() => MarkDeleting(held), CancellationToken.None).ConfigureAwait(false);
         }
 
         await DisposeAsync().ConfigureAwait(false);
@@ -40,7 +42,7 @@ public sealed partial class Sandbox
         try
         {
             Fault.Point(FaultPoints.DeleteEnded);
-            if (await Task.Run(() => _host.Store.DeleteSandbox(held)).ConfigureAwait(false) is IOException left)
+            if (await Task.Run(() => _host.Store.DeleteSandbox(held), CancellationToken.None).ConfigureAwait(false) is IOException left)
             {
                 VmmLog.SweepFailed(_host.Logger, Id, left);
             }

@@ -58,7 +58,7 @@ public sealed partial class SandboxHost
         {
             if (one.IsCompletedSuccessfully)
             {
-                await (await one.ConfigureAwait(false)).DeleteAsync().ConfigureAwait(false);
+                await (await one.ConfigureAwait(false)).DeleteAsync(CancellationToken.None).ConfigureAwait(false);
             }
         }
 

@@ -12,11 +12,11 @@ public sealed class SandboxNetwork
 {
     private readonly EgressGateway _gateway;
 
-    private readonly Action _changed;
+    private readonly Action? _changed;
 
     /// <param name="gateway">The gateway.</param>
     /// <param name="changed">Called after the policy has been replaced.</param>
-    internal SandboxNetwork(EgressGateway gateway, Action changed)
+    internal SandboxNetwork(EgressGateway gateway, Action? changed = null)
     {
         _gateway = gateway;
         _changed = changed;
@@ -40,7 +40,7 @@ public sealed class SandboxNetwork
     {
         ArgumentNullException.ThrowIfNull(policy);
         _gateway.Policy = policy;
-        _changed();
+        _changed?.Invoke();
     }
 
     /// <summary>Replaces the policy by one made from the present one, in one step; otherwise as <see cref="SetPolicy"/>.</summary>
@@ -51,7 +51,7 @@ public sealed class SandboxNetwork
     {
         ArgumentNullException.ThrowIfNull(change);
         EgressPolicy changed = _gateway.ChangePolicy(change);
-        _changed();
+        _changed?.Invoke();
         return changed;
     }
 

@@ -50,6 +50,11 @@ internal readonly record struct ProcessFacts(int ParentPid, long StartTicks, boo
     {
         byte[] wanted = Encoding.UTF8.GetBytes(argument);
         ReadOnlySpan<byte> line = ReadCommandLine(pid);
+        if (line.IsEmpty)
+        {
+            return false; // there is no such process, or it is on its way out
+        }
+
         foreach (Range part in line.Split((byte)0))
         {
             if (line[part].SequenceEqual(wanted))

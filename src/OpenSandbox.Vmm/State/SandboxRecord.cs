@@ -15,9 +15,9 @@ internal sealed record SandboxRecord
 
     public int? MemoryMib { get; init; }
 
-    /// <summary>Whether what is made of it outlives its host process.</summary>
+    /// <summary>What the VM of whatever is made of it lives as long as.</summary>
     [JsonRequired]
-    public bool Detached { get; init; }
+    public RecordedLifetime Lifetime { get; init; }
 
     [JsonRequired]
     public int PidsMax { get; init; }
@@ -52,7 +52,7 @@ internal sealed record SandboxRecord
     {
         Image = spec.Image,
         MemoryMib = spec.MemoryMib,
-        Detached = spec.Lifetime == SandboxLifetime.Detached,
+        Lifetime = spec.Lifetime == SandboxLifetime.Detached ? RecordedLifetime.Detached : RecordedLifetime.Attached,
         PidsMax = spec.PidsMax,
         CpuMaxPercent = spec.CpuMaxPercent,
         Workspace = spec.Workspace,
@@ -71,7 +71,7 @@ internal sealed record SandboxRecord
     {
         Image = Image,
         MemoryMib = MemoryMib,
-        Lifetime = Detached ? SandboxLifetime.Detached : SandboxLifetime.Attached,
+        Lifetime = Lifetime == RecordedLifetime.Detached ? SandboxLifetime.Detached : SandboxLifetime.Attached,
         PidsMax = PidsMax,
         CpuMaxPercent = CpuMaxPercent,
         Workspace = Workspace,
@@ -86,6 +86,7 @@ internal sealed record SandboxRecord
 
     internal void Validate(string field)
     {
+        ManifestRules.Require(Enum.IsDefined(Lifetime), $"{field}.lifetime", $"{Lifetime} is none");
         if (Image is not null)
         {
             ManifestRules.Text(Image, 0, 1_024, $"{field}.image");

@@ -126,6 +126,7 @@ internal static class ManifestGen
             Disks = disks,
             SnapshotId = named || state == RecordedState.Hibernated ? $"sn-{snapshot}" : null,
             Vm = vm && detached && state != RecordedState.Hibernated ? Samples.Vm : null,
+            Golden = vm || named ? Samples.Golden : null,
             Operation = operation,
             Expiry = expiry,
         };

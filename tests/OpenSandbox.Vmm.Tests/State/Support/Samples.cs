@@ -58,6 +58,8 @@ internal static class Samples
         RuntimeDirectory = "/run/opensandbox/vm/sb-0123abcd",
     };
 
+    internal static GoldenRecord Golden { get; } = new() { Identity = Identity, Key = Identity.ComputeKey(), RamSha256 = ImageDigest };
+
     internal static SandboxManifest Sandbox(string id = SandboxId, params LayerRef[] rootfs) => new()
     {
         Id = id,
@@ -65,6 +67,7 @@ internal static class Samples
         Lifetime = RecordedLifetime.Detached,
         CreatedAt = Time,
         Sandbox = Record,
+        Golden = Golden,
         Disks = Disks(rootfs),
     };
 
