@@ -41,6 +41,15 @@ public sealed partial class Sandbox
         EnsureRunning();
         using SandboxCut cut = await OperateAsync("forking", token => CutAsync("forking", memory: true, token), cancellationToken)
             .ConfigureAwait(false);
+        try
+        {
+            cut.Disks.Validate();
+        }
+        catch (Exception damaged) when (damaged is Compression.DamagedFileException or IOException)
+        {
+            throw await ExplainAsync(damaged, "forking").ConfigureAwait(false);
+        }
+
         IReadOnlyList<Sandbox> forks = await _host.StartForksAsync(count, spec, cut, cancellationToken).ConfigureAwait(false);
         VmmLog.SandboxForked(_host.Logger, Id, count, (long)cut.Stopped.TotalMilliseconds);
         return forks;

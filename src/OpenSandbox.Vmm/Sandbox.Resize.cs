@@ -1,3 +1,5 @@
+using OpenSandbox.Vmm.State;
+
 namespace OpenSandbox.Vmm;
 
 /// <content>Limits of a running sandbox.</content>
@@ -8,7 +10,8 @@ public sealed partial class Sandbox
     /// <summary>
     /// The limits in force, as last set or asked for; no call into the guest. While the sandbox does not run: those that it will have again.
     /// </summary>
-    public SandboxLimits Limits => Volatile.Read(ref _run)?.Resizer.Limits ?? throw NotRunning();
+    public SandboxLimits Limits => Volatile.Read(ref _run)?.Resizer.Limits
+        ?? (_manifest?.Sandbox.Limits is LimitsRecord last ? last.ToLimits((long)last.MemoryMib << 20) : throw NotRunning());
 
     /// <summary>Gives the running sandbox another size.</summary>
     /// <param name="memoryMib">

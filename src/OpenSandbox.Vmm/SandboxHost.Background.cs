@@ -7,13 +7,25 @@ namespace OpenSandbox.Vmm;
 /// <content>Work that nobody waits for. It ends with the host.</content>
 public sealed partial class SandboxHost
 {
+    private static readonly TimeSpan s_sweepInterval = TimeSpan.FromSeconds(5);
+
     private readonly ConcurrentDictionary<Task, byte> _background = new();
+    private long _lastSweep;
 
     /// <summary>
     /// Removes what no manifest names any more. If an operation is under way it is left to the next time: what that makes nothing names yet.
     /// </summary>
     internal void SweepSoon() => RunInBackground(_ =>
     {
+        // All manifests are read for it: what is left by the rest of a burst goes with the next one.
+        long now = Options.TimeProvider.GetTimestamp();
+        long last = Interlocked.Exchange(ref _lastSweep, now);
+        if (last != 0 && Options.TimeProvider.GetElapsedTime(last, now) < s_sweepInterval)
+        {
+            Interlocked.CompareExchange(ref _lastSweep, last, now);
+            return;
+        }
+
         if (StateSweeper.TrySweep(Store) is SweepReport report)
         {
             foreach (SweepEntry kept in report.Kept)

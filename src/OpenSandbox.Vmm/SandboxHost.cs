@@ -164,7 +164,7 @@ public sealed partial class SandboxHost : IAsyncDisposable
         }
         catch
         {
-            await sandbox.DisposeAsync().ConfigureAwait(false);
+            await sandbox.DeleteAsync(CancellationToken.None).ConfigureAwait(false);
             throw;
         }
     }
@@ -249,7 +249,7 @@ public sealed partial class SandboxHost : IAsyncDisposable
             {
                 id = NewId();
             }
-            while (!_ids.Add(id));
+            while (Store.SandboxExists(id) || !_ids.Add(id)); // hibernated sandboxes of other hosts have ids, too
 
             _creating++;
             return id;

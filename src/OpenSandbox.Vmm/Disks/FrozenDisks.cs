@@ -22,6 +22,22 @@ internal sealed record FrozenDisks(FrozenDisk? Rootfs, FrozenDisk? Workspace) : 
         }
     }
 
+    /// <summary>
+    /// Checks the layers before another QEMU opens them: they were written by one whose guest may have taken it over, and no byte of them may
+    /// make the next one open a file.
+    /// </summary>
+    /// <exception cref="Qcow2FormatException">A layer is not what this library makes.</exception>
+    internal void Validate()
+    {
+        foreach (FrozenDisk disk in new[] { Rootfs, Workspace }.OfType<FrozenDisk>())
+        {
+            foreach (DiskLayer layer in disk.Layers)
+            {
+                Qcow2Layer.Open(layer.File, disk.VirtualBytes);
+            }
+        }
+    }
+
     /// <summary>The same, with handles and references of its own.</summary>
     /// <exception cref="IOException">An image cannot be opened anew.</exception>
     internal FrozenDisks Share()
