@@ -200,13 +200,5 @@ void cut_load(const struct cut *cut, struct machine *machine) {
     pid_t pid = machine_qemu_pid(machine);
     struct mapping ram = find_ram(pid);
     transfer(cut, pid, &ram, true);
-    for (size_t at = 0; at < cut->devices.length;) {
-        ssize_t count = write(machine->feed, cut->devices.bytes + at, cut->devices.length - at);
-        if (count <= 0) {
-            fail("feed the devices' state");
-        }
-        at += (size_t)count;
-    }
-    close(machine->feed);
-    machine->feed = -1;
+    machine_feed(machine, &cut->devices, 0, cut->devices.length);
 }

@@ -8,6 +8,8 @@
 // Commands, one a line; each is answered with one line "ok NUMBERS...", times in nanoseconds. An error ends the program.
 //
 //   create SLOT EXEC            -> total spawned hello resumed agent-mount-us agent-resume-us agent-exec-us launcher-pid
+//   park SLOT HOT               -> (nothing): a machine that does not run, or, hot, no longer runs
+//   claim SLOT                  -> time: until a parked machine has resumed
 //   parallel K N EXEC           -> wall, then N totals: N machines made and ended, K at a time, in slots 0..K-1
 //   ping SLOT N                 -> N round trips
 //   request SLOT NAME UP N      -> N times: time agent-us bytes-from-agent
@@ -91,6 +93,12 @@ static void create(unsigned slot, bool exec) {
     printf("ok %lld %lld %lld %lld %lld %lld %lld %d\n", (long long)done.executed, (long long)done.spawned, (long long)done.hello,
            (long long)done.resumed, (long long)done.resume.mount, (long long)done.resume.total, (long long)done.exec.wall,
            (int)machines[slot].launcher);
+}
+
+static void claim(struct machine *machine) {
+    struct creation done;
+    machine_claim(&setup, machine, &done);
+    printf("ok %lld\n", (long long)done.executed);
 }
 
 struct batch {
@@ -341,6 +349,11 @@ int main(int argc, char **argv) {
         const char *command = words[0] == NULL ? "" : words[0];
         if (strcmp(command, "create") == 0) {
             create(slot_of(words[1]), count_of(words[2]) != 0);
+        } else if (strcmp(command, "park") == 0) {
+            machine_park(&setup, &machines[slot_of(words[1])], slot_of(words[1]), count_of(words[2]) != 0);
+            printf("ok\n");
+        } else if (strcmp(command, "claim") == 0) {
+            claim(running(words[1]));
         } else if (strcmp(command, "parallel") == 0) {
             parallel(slot_of(words[1]), count_of(words[2]), count_of(words[3]) != 0);
         } else if (strcmp(command, "ping") == 0) {

@@ -86,6 +86,7 @@ struct setup {
     size_t role_count;
     off_t plug_bytes;
     struct text welcome, resume, exec;
+    struct text devices;    // of the golden snapshot
     struct text overlays[MAX_DISKS];
     const char *disk_directory;
     unsigned first_uid;
@@ -132,6 +133,13 @@ struct creation {
 void setup_load(struct setup *setup, const char *directory, const char *prefix, const char *disk_directory, unsigned first_uid);
 // From the golden snapshot, or, with a cut, from that.
 void machine_create(const struct setup *setup, const struct cut *cut, struct machine *machine, unsigned slot, bool exec, struct creation *creation);
+// Brings a machine of the golden snapshot up as far as it gets without a guest that runs: to the last byte of its devices' state, or, hot, to
+// a guest that has answered and was stopped.
+void machine_park(const struct setup *setup, struct machine *machine, unsigned slot, bool hot);
+// Lets it run and makes a sandbox of it.
+void machine_claim(const struct setup *setup, struct machine *machine, struct creation *creation);
+// Hands QEMU bytes of its devices' state; the end of them, where it is to run.
+void machine_feed(struct machine *machine, const struct text *devices, size_t from, size_t to);
 void machine_kill(struct machine *machine);
 pid_t machine_qemu_pid(struct machine *machine);
 

@@ -1,13 +1,16 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "floor.h"
@@ -59,6 +62,7 @@ void setup_load(struct setup *setup, const char *directory, const char *prefix, 
     }
     free(roles.bytes);
 
+    setup->devices = read_file("/proc/self/fd", "4", true);
     setup->welcome = read_file(directory, "welcome.json", true);
     setup->resume = read_prefixed(directory, prefix, "resume.json");
     setup->exec = read_file(directory, "exec.json", true);
@@ -129,7 +133,7 @@ static int make_pair(int *theirs) {
 
 // What becomes descriptor N of the child, and whether it is closed here afterwards.
 static int descriptor_for(
-    const struct setup *setup, const struct cut *cut, struct machine *machine, const char *role, int output, bool *ours) {
+    const struct setup *setup, const struct cut *cut, bool fed, struct machine *machine, const char *role, int output, bool *ours) {
     int theirs;
     *ours = true;
     if (strcmp(role, "null") == 0) { *ours = false; return dev_null; }
@@ -141,7 +145,7 @@ static int descriptor_for(
     if (strcmp(role, "control") == 0) { machine->control.fd = make_pair(&theirs); return theirs; }
     if (strcmp(role, "bulk") == 0) { machine->bulk.fd = make_pair(&theirs); return theirs; }
     if (strcmp(role, "network") == 0) { machine->network = make_pair(&theirs); return theirs; }
-    if (strcmp(role, "state") == 0 && cut == NULL) { return reopen_state(); }
+    if (strcmp(role, "state") == 0 && !fed) { return reopen_state(); }
     if (strcmp(role, "state") == 0) { machine->feed = make_pair(&theirs); return theirs; }
     if (strncmp(role, "plug:", 5) == 0) { return make_plug(setup); }
     if (strcmp(role, "overlay0") == 0) { *ours = false; return machine->overlays[0] = make_overlay(setup, 0); }
@@ -160,7 +164,8 @@ static void check(int error, const char *call) {
     }
 }
 
-static void spawn(const struct setup *setup, const struct cut *cut, struct machine *machine, unsigned slot) {
+// Fed: QEMU takes its devices' state from a socket, and waits for it.
+static void spawn(const struct setup *setup, const struct cut *cut, bool fed, struct machine *machine, unsigned slot) {
     char uid[UID_DIGITS];
     char *argv[sizeof setup->argv / sizeof setup->argv[0]];
     char *environment[] = {NULL};
@@ -187,7 +192,7 @@ static void spawn(const struct setup *setup, const struct cut *cut, struct machi
     // Sources 3 and up that are handed over stand where targets go: they come as copies from above (main() sees to that).
     for (size_t target = 0; target < setup->role_count; target++) {
         bool ours;
-        int source = descriptor_for(setup, cut, machine, setup->roles[target], output, &ours);
+        int source = descriptor_for(setup, cut, fed, machine, setup->roles[target], output, &ours);
         if (source < MAX_ROLES) {
             source = fcntl(source, F_DUPFD_CLOEXEC, MAX_ROLES);
             if (source < 0) {
@@ -208,8 +213,10 @@ static void spawn(const struct setup *setup, const struct cut *cut, struct machi
     posix_spawnattr_destroy(&attributes);
 }
 
-void machine_create(
-    const struct setup *setup, const struct cut *cut, struct machine *machine, unsigned slot, bool exec, struct creation *creation) {
+// Starts a machine and writes what its guest will read first; it waits in the sockets.
+static void begin(
+    const struct setup *setup, const struct cut *cut, bool fed, struct machine *machine, unsigned slot, const struct text *resume,
+    const struct text *exec, int64_t *spawned) {
     static uint64_t sessions;
     uint64_t epoch = 0x6F73627800000000u | (__atomic_add_fetch(&sessions, 1, __ATOMIC_RELAXED) & 0x7FFFFFFF);
     uint8_t control[PREAMBLE_SIZE + 3 * MAX_FRAME], bulk[PREAMBLE_SIZE + MAX_FRAME];
@@ -219,23 +226,23 @@ void machine_create(
 
     machine->qemu = 0;
     machine->feed = machine->overlays[0] = machine->overlays[1] = -1;
-    int64_t start = now();
-    spawn(setup, cut, machine, slot);
-    creation->spawned = now() - start;
+    spawn(setup, cut, fed, machine, slot);
+    *spawned = now();
     port_open(&machine->control, machine->control.fd, epoch);
     port_open(&machine->bulk, machine->bulk.fd, epoch);
     machine->control.output = machine->bulk.output = machine->output;
     machine->control.status = machine->bulk.status = machine->status;
     machine->running = true;
 
-    // The guest does not run yet: everything that it will need waits in the sockets.
     size_t length = put_preamble(control, epoch);
     length += put_frame(control + length, epoch, FRAME_WELCOME, 0, setup->welcome.bytes, setup->welcome.length);
-    length += put_frame(control + length, epoch, FRAME_OPEN, machine->control.next_stream++, setup->resume.bytes, setup->resume.length);
+    if (resume != NULL) {
+        length += put_frame(control + length, epoch, FRAME_OPEN, machine->control.next_stream++, resume->bytes, resume->length);
+    }
     port_write(&machine->control, control, length);
     length = put_preamble(bulk, epoch);
-    if (exec) {
-        length += put_frame(bulk + length, epoch, FRAME_OPEN, machine->bulk.next_stream++, setup->exec.bytes, setup->exec.length);
+    if (exec != NULL) {
+        length += put_frame(bulk + length, epoch, FRAME_OPEN, machine->bulk.next_stream++, exec->bytes, exec->length);
     }
     port_write(&machine->bulk, bulk, length);
 
@@ -245,15 +252,25 @@ void machine_create(
     if (write(machine->network, network, length) != (ssize_t)length) {
         fail("write to the network port");
     }
-    if (cut != NULL) {
-        cut_load(cut, machine);
-    }
+}
 
+static void await_hello(struct machine *machine) {
     struct frame frame;
     port_await_preamble(&machine->control);
     do {
         port_next(&machine->control, &frame);
     } while (frame.type != FRAME_HELLO);
+}
+
+void machine_create(
+    const struct setup *setup, const struct cut *cut, struct machine *machine, unsigned slot, bool exec, struct creation *creation) {
+    int64_t start = now();
+    begin(setup, cut, cut != NULL, machine, slot, &setup->resume, exec ? &setup->exec : NULL, &creation->spawned);
+    creation->spawned -= start;
+    if (cut != NULL) {
+        cut_load(cut, machine);
+    }
+    await_hello(machine);
     creation->hello = now() - start;
     port_await_result(&machine->control, 1, &creation->resume);
     creation->resumed = now() - start;
@@ -263,6 +280,68 @@ void machine_create(
         port_await_result(&machine->bulk, 1, &creation->exec);
     }
     creation->executed = now() - start;
+}
+
+void machine_feed(struct machine *machine, const struct text *devices, size_t from, size_t to) {
+    while (from < to) {
+        ssize_t count = write(machine->feed, devices->bytes + from, to - from);
+        if (count <= 0) {
+            fail("feed the devices' state");
+        }
+        from += (size_t)count;
+    }
+    if (to == devices->length) {
+        close(machine->feed);
+        machine->feed = -1;
+    }
+}
+
+// What was fed must be in the devices, and not in the socket, when the clock starts.
+static void await_loaded(struct machine *machine) {
+    static const struct timespec pause = {.tv_nsec = 1000000};
+    int unread;
+    while (ioctl(machine->feed, SIOCOUTQ, &unread) == 0 && unread > 0) {
+        nanosleep(&pause, NULL);
+    }
+    monitor_send(machine, "{\"execute\":\"query-status\"}\n", -1); // answered by the thread that loads, when it waits for more
+    monitor_await(machine);
+}
+
+void machine_park(const struct setup *setup, struct machine *machine, unsigned slot, bool hot) {
+    int64_t spawned;
+    begin(setup, NULL, true, machine, slot, NULL, NULL, &spawned);
+    monitor_open(machine);
+    machine_feed(machine, &setup->devices, 0, setup->devices.length - (hot ? 0 : 1));
+    if (!hot) {
+        await_loaded(machine);
+    } else {
+        await_hello(machine);
+        port_ping(&machine->control);
+        monitor_send(machine, "{\"execute\":\"stop\"}\n", -1);
+        monitor_await(machine);
+    }
+}
+
+void machine_claim(const struct setup *setup, struct machine *machine, struct creation *creation) {
+    uint8_t frame[MAX_FRAME];
+    bool hot = machine->feed < 0;
+    size_t length = put_frame(frame, machine->control.epoch, FRAME_OPEN, machine->control.next_stream++, setup->resume.bytes, setup->resume.length);
+    int64_t start = now();
+    if (hot) {
+        monitor_send(machine, "{\"execute\":\"cont\"}\n", -1);
+    } else {
+        machine_feed(machine, &setup->devices, setup->devices.length - 1, setup->devices.length);
+    }
+    port_write(&machine->control, frame, length);
+    if (!hot) {
+        await_hello(machine);
+    }
+    port_await_result(&machine->control, 1, &creation->resume);
+    port_await_preamble(&machine->bulk);
+    creation->executed = now() - start;
+    if (hot) {
+        monitor_await(machine);
+    }
 }
 
 void machine_kill(struct machine *machine) {

@@ -1,3 +1,5 @@
+using OpenSandbox.Vmm.Pools;
+
 namespace OpenSandbox.PerfHarness.Rows;
 
 /// <summary>All rows, in the specification's order.</summary>
@@ -7,8 +9,8 @@ internal static class RowCatalog
     [
         new ColdCreateRow(),
         new ImageCreateRow(),
-        new PendingRow("P3", "create from a parked QEMU", "<= 1.15x"),
-        new PendingRow("P4", "create from a hot one", "<= 1.3x"),
+        new PooledCreateRow("P3", "create from a parked QEMU", "<= 1.15x", PoolTier.Parked, 1.15),
+        new PooledCreateRow("P4", "create from a hot one", "<= 1.3x", PoolTier.Hot, 1.3),
         new PingRow(),
         new ExecRow(),
         new SmallFileRow(),
