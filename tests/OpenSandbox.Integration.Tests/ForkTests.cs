@@ -7,11 +7,12 @@ namespace OpenSandbox.Integration.Tests;
 public sealed class ForkTests(HostFixture fixture)
 {
     private const string Counter = """
-        import time
+        import os, time
         i = 0
         while True:
             i += 1
-            open('/tmp/count', 'w').write(str(i))
+            open('/tmp/count.new', 'w').write(str(i))
+            os.replace('/tmp/count.new', '/tmp/count')
             open('/workspace/count', 'w').write(str(i))
             time.sleep(0.01)
         """;

@@ -7,12 +7,13 @@ namespace OpenSandbox.Integration.Tests;
 public sealed class HibernationTests(HostFixture fixture)
 {
     private const string Counter = """
-        import time
+        import os, time
         i = 0
         log = open('/workspace/log', 'a')
         while True:
             i += 1
-            open('/tmp/count', 'w').write(str(i))
+            open('/tmp/count.new', 'w').write(str(i))
+            os.replace('/tmp/count.new', '/tmp/count')
             log.write(f'{i}\n')
             log.flush()
             time.sleep(0.01)

@@ -25,13 +25,23 @@ internal static class StateFiles
     /// <exception cref="IOException">It cannot be opened.</exception>
     internal static SafeFileHandle? TryOpen(string path, int access)
     {
-        SafeFileHandle file = Libc.Open(path, access | Libc.O_NOFOLLOW | Libc.O_CLOEXEC | Libc.O_NONBLOCK, 0);
-        if (file.IsInvalid)
+        while (true)
         {
-            return Refused(path, Marshal.GetLastPInvokeError());
-        }
+            SafeFileHandle file = Libc.Open(path, access | Libc.O_NOFOLLOW | Libc.O_CLOEXEC | Libc.O_NONBLOCK, 0);
+            if (file.IsInvalid)
+            {
+                return Refused(path, Marshal.GetLastPInvokeError());
+            }
 
-        return Checked(file, path);
+            // A commit has renamed another file over this one, or it has been removed, since it was opened: look again.
+            if (Libc.Statx(file, out StatxBuffer status) == 0 && status.LinkCount == 0)
+            {
+                file.Dispose();
+                continue;
+            }
+
+            return Checked(file, path);
+        }
     }
 
     /// <summary>As <see cref="TryOpen"/>, below an open directory, whose path is only for messages.</summary>
