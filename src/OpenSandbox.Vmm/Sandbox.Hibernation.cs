@@ -87,8 +87,14 @@ public sealed partial class Sandbox
         long started = Options.TimeProvider.GetTimestamp();
         if (State == SandboxState.Hibernated && _manifest?.SnapshotId is string there)
         {
-            SnapshotMemory? memory = _host.Store.LoadSnapshot(there).Memory;
-            return Describe(there, memory, started);
+            try
+            {
+                return Describe(there, _host.Store.LoadSnapshot(there).Memory, started);
+            }
+            catch (StateFileException damaged)
+            {
+                throw await ExplainAsync(damaged, "hibernating").ConfigureAwait(false);
+            }
         }
 
         EnsureRunning();
@@ -306,6 +312,13 @@ public sealed partial class Sandbox
         Enter(SandboxState.Waking);
         try
         {
+            if (_followed is SandboxRun gone)
+            {
+                // It writes down that its machine is gone: not after another one has been written down.
+                await gone.Ended.ConfigureAwait(false);
+                manifest = _manifest;
+            }
+
             using StateLease lease = await _host.Store.EnterAsync(cancellationToken).ConfigureAwait(false);
             LimitsRecord last = manifest.Sandbox.Limits;
             SandboxRun run = await _host

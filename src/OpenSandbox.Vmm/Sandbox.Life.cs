@@ -9,6 +9,7 @@ public sealed partial class Sandbox
 {
     private readonly TaskCompletionSource _closed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private TaskCompletionSource _transition = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private SandboxRun? _followed; // the last machine, also when it is gone
     private int _closing;
 
     /// <summary>Ends the sandbox at once, with everything in it, and waits until nothing of it is left.</summary>
@@ -84,6 +85,7 @@ public sealed partial class Sandbox
     {
         run.Resizer = new SandboxResizer(this, _host, run, limits);
         Volatile.Write(ref _crash, null);
+        _followed = run;
         Volatile.Write(ref _run, run);
         Enter(SandboxState.Running);
 

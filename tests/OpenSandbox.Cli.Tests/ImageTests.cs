@@ -73,7 +73,7 @@ public sealed class ImageTests : IDisposable
     [Fact]
     public async Task Build_Terminated_EndsTheScriptWithItsChildrenAndLeavesNothing()
     {
-        Write("images/build.sh", "#!/bin/bash\nsleep 1000 &\necho started >\"$OPENSANDBOX_ROOT/fifo\"\nwait\n");
+        Write("images/build.sh", "#!/bin/bash\nsleep 1000 &\nuntil grep -q sleep /proc/$!/comm; do :; done\necho started >\"$OPENSANDBOX_ROOT/fifo\"\nwait\n");
         using (System.Diagnostics.Process made = System.Diagnostics.Process.Start("mkfifo", Path.Combine(_directory, "fifo")))
         {
             await made.WaitForExitAsync().WaitAsync(CliProcess.Deadline);
