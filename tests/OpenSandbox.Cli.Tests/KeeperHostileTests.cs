@@ -36,8 +36,8 @@ public sealed class KeeperHostileTests(Sandboxes sandboxes)
             [.. cat, 10, 2, 0, 0, 0, 0, 0],
             [.. cat, .. FakeKeeper.Frame(ControlFrameKind.Request, "{}")],
 
-            // More input than there is credit for, and input after its end.
-            [.. cat, .. Enumerable.Repeat(block, 6).SelectMany(static bytes => bytes)],
+            // More input than there is credit for, also after all that the guest takes for a command that reads nothing; and input after its end.
+            [.. cat, .. Enumerable.Repeat(block, 64).SelectMany(static bytes => bytes)],
             [.. cat, 8, 0, 0, 0, 0, .. block],
         ];
         foreach (byte[] attack in attacks)
