@@ -39,6 +39,7 @@ public sealed class CycleTests(HostFixture fixture)
         await sandbox.ExecAsync("mkdir /workspace/files", cancellationToken: Deadline());
         await sandbox.StartAsync(["python3", "-c", Writer], cancellationToken: Deadline());
         int before = 0;
+        await ExecTests.UntilAsync(async () => (before = await CheckFilesAsync(sandbox, 0)) > 0);
         for (int cycle = 0; cycle < s_cycles; cycle++)
         {
             await sandbox.HibernateAsync(Deadline());
@@ -56,7 +57,10 @@ public sealed class CycleTests(HostFixture fixture)
             }
         }
 
-        await CheckFilesAsync(sandbox, before);
+        await ExecTests.UntilAsync(async () => await CheckFilesAsync(sandbox, before) > before);
+
+        // Layers are merged as they become many, and what is left of them goes when nothing else is under way.
+        Assert.Empty((await host.RecoverAsync(Deadline())).Problems);
         Assert.InRange(Directory.GetFiles(state.Layers).Length, 1, 64);
         Assert.Equal("0\n", (await sandbox.ExecAsync(["sh", "-c", "dmesg | grep -ci 'ext4.*error'"], new ExecOptions { User = "root" }, Deadline())).StandardOutput);
     }
@@ -67,7 +71,7 @@ public sealed class CycleTests(HostFixture fixture)
         string[] words = check.StandardOutput.Split(' ', 3);
         Assert.True(words is [_, "True", "[]\n"], check.StandardOutput + check.StandardError);
         int count = int.Parse(words[0], CultureInfo.InvariantCulture);
-        Assert.True(count > before, $"{before} files before, {count} now");
+        Assert.True(count >= before, $"{before} files before, {count} now");
         return count;
     }
 
@@ -88,7 +92,7 @@ public sealed class CycleTests(HostFixture fixture)
             }
 
             string raw = Path.Combine(Path.GetDirectoryName(state.Layers)!, $"{disk}.raw");
-            await RunAsync("qemu-img", ["convert", "-U", "--image-opts", "-O", "raw", $"json:{options}", raw]);
+            await RunAsync("qemu-img", ["convert", "-U", "-O", "raw", $"json:{options}", raw]);
             await RunAsync("e2fsck", ["-fn", raw]);
             File.Delete(raw);
         }
