@@ -55,8 +55,9 @@ internal static class AgentProgram
             controlPort, state, bulk, network, new Resumer(cgroups, mountThread, disks, standStill), standStill, resumeThread);
         bulk.Files.StartFirstWorker();
         MetadataService.Start(state, cgroups, network.Traffic)?.Attach(network);
-        KernelConsole.WriteLine("opensandbox-agent: ready");
         AgentThread.Start("network", network.Run);
+        NetworkWarmUp.Run();
+        KernelConsole.WriteLine("opensandbox-agent: ready");
         AgentThread.Start("control", () => control.Run(static () => false));
         bulk.Run(static () => false);
     }

@@ -94,6 +94,7 @@ internal static class Linux
 
     internal const short POLLIN = 1;
     internal const short POLLPRI = 2;
+    internal const short POLLOUT = 4;
 
     internal const int SIGHUP = 1;
     internal const int SIGKILL = 9;
