@@ -81,21 +81,9 @@ public sealed partial class Sandbox
             try
             {
                 using StateLease lease = await _host.Store.EnterAsync(cancellationToken).ConfigureAwait(false);
-                DiskSwitch disks = await DiskSwitch
-                    .PrepareAsync(qmp, run.Disks, _host.NewLayersFor(Spec, lease), cancellationToken)
-                    .ConfigureAwait(false);
-                try
-                {
-                    await RecordDisksAsync(run, lease, disks).ConfigureAwait(false);
-                    Fault.Point(FaultPoints.SwitchPending);
-                    return await CutAsync(run, cutter, disks, cancellationToken).ConfigureAwait(false);
-                }
-                finally
-                {
-                    await disks.DiscardAsync().ConfigureAwait(false);
-                    Fault.Point(FaultPoints.SwitchDone);
-                    await RecordDisksAsync(run, lease, null).ConfigureAwait(false);
-                }
+                return await TryCutAsync(run, lease, qmp, cutter, whileStopped: false, cancellationToken).ConfigureAwait(false)
+                    ?? await TryCutAsync(run, lease, qmp, cutter, whileStopped: true, cancellationToken).ConfigureAwait(false)
+                    ?? throw new InvalidOperationException("a machine that is stopped has written to its disks");
             }
             finally
             {
@@ -127,32 +115,72 @@ public sealed partial class Sandbox
         }
     }
 
-    private async Task<SandboxCut> CutAsync(SandboxRun run, MachineCutter? cutter, DiskSwitch disks, CancellationToken cancellationToken)
+    /// <summary>Switches the disks and cuts, in that order or the other.</summary>
+    /// <returns>
+    /// The cut; nothing if the disks were switched ahead of the stop and something was written to them in between, so that they are not of
+    /// the memory's instant: the sandbox goes on, with a layer more.
+    /// </returns>
+    private async Task<SandboxCut?> TryCutAsync(
+        SandboxRun run, StateLease lease, QmpClient qmp, MachineCutter? cutter, bool whileStopped, CancellationToken cancellationToken)
+    {
+        DiskSwitch disks = await DiskSwitch
+            .PrepareAsync(qmp, run.Disks, _host.NewLayersFor(Spec, lease), cancellationToken)
+            .ConfigureAwait(false);
+        try
+        {
+            await RecordDisksAsync(run, lease, disks).ConfigureAwait(false);
+            Fault.Point(FaultPoints.SwitchPending);
+            return await CutAsync(run, cutter, disks, whileStopped, cancellationToken).ConfigureAwait(false);
+        }
+        finally
+        {
+            await disks.DiscardAsync().ConfigureAwait(false);
+            Fault.Point(FaultPoints.SwitchDone);
+            await RecordDisksAsync(run, lease, null).ConfigureAwait(false);
+        }
+    }
+
+    private async Task<SandboxCut?> CutAsync(
+        SandboxRun run, MachineCutter? cutter, DiskSwitch disks, bool whileStopped, CancellationToken cancellationToken)
     {
         GuestStandstill standstill = await GuestStandstill.QuiesceAsync(_host, Id, run, cancellationToken).ConfigureAwait(false);
         MachineCut? machine = null;
-        SandboxCut cut;
+        SandboxCut? cut = null;
         try
         {
             TimeSpan stopped = TimeSpan.Zero;
-            if (cutter is null)
+            if (!whileStopped)
             {
+                // The guest's file systems are frozen and its processes stand still: the disks stay as they are from here on, and what QEMU
+                // needs for the switch is not added to the time for which the machine is stopped.
                 await disks.SwitchAsync(CancellationToken.None).ConfigureAwait(false);
             }
-            else
+
+            if (cutter is not null)
             {
                 await standstill.StopAsync(cancellationToken).ConfigureAwait(false);
+                if (whileStopped)
+                {
+                    await disks.SwitchAsync(CancellationToken.None).ConfigureAwait(false);
+                }
 
-                // QEMU saves its devices and then switches the disks while the pages are copied here.
-                Task<MachineCut> cutting = cutter.CutAsync(run.Resizer.PluggedNow, cancellationToken);
-                Task switching = disks.SwitchAsync(CancellationToken.None);
-                await Task.WhenAll(cutting, switching).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-                machine = await cutting.ConfigureAwait(false);
-                await switching.ConfigureAwait(false);
+                // A guest whose root has put a process where the agent does not freeze it, or its swap into a file, can write all the same.
+                if (whileStopped || !disks.IsWritten())
+                {
+                    machine = await cutter.CutAsync(run.Resizer.PluggedNow, cancellationToken).ConfigureAwait(false);
+                }
+                else
+                {
+                    VmmLog.SwitchedTooEarly(_host.Logger, Id);
+                }
+
                 stopped = await standstill.ContinueAsync().ConfigureAwait(false);
             }
 
-            cut = new SandboxCut(run.Golden, machine, run.Disks.ShareBelow(), run.Resizer.Limits, stopped);
+            if (cutter is null || machine is not null)
+            {
+                cut = new SandboxCut(run.Golden, machine, run.Disks.ShareBelow(), run.Resizer.Limits, stopped);
+            }
         }
         catch
         {
@@ -164,11 +192,11 @@ public sealed partial class Sandbox
         try
         {
             await standstill.ReleaseAsync(failed: false).ConfigureAwait(false);
-            return cut with { StoodStill = standstill.StoodStill };
+            return cut is null ? null : cut with { StoodStill = standstill.StoodStill };
         }
         catch
         {
-            cut.Dispose();
+            cut?.Dispose();
             throw;
         }
     }

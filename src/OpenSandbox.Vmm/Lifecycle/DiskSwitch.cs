@@ -14,6 +14,7 @@ internal sealed class DiskSwitch
 {
     private readonly QmpClient _qmp;
     private readonly List<(SandboxDisk Disk, DiskLayer Layer, string Node, long FdSet)> _prepared = [];
+    private readonly List<(DiskLayer Layer, long Bytes)> _switched = [];
 
     private DiskSwitch(QmpClient qmp) => _qmp = qmp;
 
@@ -47,13 +48,18 @@ internal sealed class DiskSwitch
     /// <summary>The layer that gets on top of a disk; nothing if it is there already, or there is none for it.</summary>
     internal DiskLayer? LayerFor(SandboxDisk disk) => _prepared.Find(entry => entry.Disk == disk).Layer;
 
-    /// <summary>Carries it out, for all disks at once or for none. The guest stands still. The command has been sent when this returns a task.</summary>
+    /// <summary>Carries it out, for all disks at once or for none. The guest stands still.</summary>
     /// <exception cref="QmpException">QEMU refused, and no disk was switched, or it is gone.</exception>
     internal async Task SwitchAsync(CancellationToken cancellationToken)
     {
         if (_prepared.Count == 0)
         {
             return;
+        }
+
+        foreach ((_, DiskLayer layer, _, _) in _prepared)
+        {
+            _switched.Add((layer, RandomAccess.GetLength(layer.File)));
         }
 
         string actions = string.Join(',', _prepared.Select(static entry =>
@@ -66,6 +72,10 @@ internal sealed class DiskSwitch
 
         _prepared.Clear();
     }
+
+    /// <summary>Whether the guest has written to the disks since the switch; the machine is stopped. Every write adds to an empty layer's file.</summary>
+    /// <exception cref="IOException">A file cannot be looked at.</exception>
+    internal bool IsWritten() => _switched.Exists(static entry => RandomAccess.GetLength(entry.Layer.File) != entry.Bytes);
 
     /// <summary>Takes back what was not switched to. Never fails.</summary>
     internal async Task DiscardAsync()

@@ -130,14 +130,9 @@ internal sealed class MachineCutter : IDisposable
         PageStore? plugged = null;
         try
         {
-            List<PageRun> runs = await Task.Run(
-                () =>
-                {
-                    List<PageRun> found = _ram.FindPrivatePages();
-                    Copy(found, ram);
-                    return found;
-                },
-                cancellationToken).ConfigureAwait(false);
+            // On this thread: the guest would wait for another one to be woken.
+            List<PageRun> runs = _ram.FindPrivatePages();
+            Copy(runs, ram);
             List<PageRun> pluggedRuns = FindPluggedPages();
             plugged = CopyPlugged(pluggedRuns);
             return new MachineCut(await saving.ConfigureAwait(false), pluggedBytes, runs, ram, pluggedRuns, plugged);
@@ -180,7 +175,8 @@ internal sealed class MachineCutter : IDisposable
 
     private void Copy(List<PageRun> runs, PageStore store)
     {
-        const long batchBytes = 256 << 20; // a span's length is an int
+        const long batchBytes = 2 << 20; // and a span's length is an int
+        var batches = new List<(int First, int Count, long At, long Bytes)>();
         long at = 0;
         for (int first = 0; first < runs.Count;)
         {
@@ -192,17 +188,40 @@ internal sealed class MachineCutter : IDisposable
                 count++;
             }
 
-            if (bytes > int.MaxValue)
+            batches.Add((first, count, at, bytes));
+            at += bytes;
+            first += count;
+        }
+
+        // The machine's CPUs stand still, so the host's are free; for a few pages waking another thread takes longer than they do.
+        if (batches.Count <= 1)
+        {
+            batches.ForEach(CopyBatch);
+        }
+        else
+        {
+            try
             {
-                CopyLarge(runs[first], store, at);
+                Parallel.ForEach(batches, CopyBatch);
+            }
+            catch (AggregateException several)
+            {
+                System.Runtime.ExceptionServices.ExceptionDispatchInfo.Throw(several.InnerExceptions[0]);
+            }
+        }
+
+        void CopyBatch((int First, int Count, long At, long Bytes) batch)
+        {
+            if (batch.Bytes > int.MaxValue)
+            {
+                CopyLarge(runs[batch.First], store, batch.At);
             }
             else
             {
-                _ram.Read(System.Runtime.InteropServices.CollectionsMarshal.AsSpan(runs).Slice(first, count), store.Span(at, (int)bytes));
+                _ram.Read(
+                    System.Runtime.InteropServices.CollectionsMarshal.AsSpan(runs).Slice(batch.First, batch.Count),
+                    store.Span(batch.At, (int)batch.Bytes));
             }
-
-            at += bytes;
-            first += count;
         }
     }
 
