@@ -88,6 +88,7 @@ public sealed partial class Sandbox
                     staging.Id, SnapshotKind.Checkpoint, Id, options.Name, cut.Golden, memory, chains, record) with
                 {
                     Retained = options.Retained,
+                    Expiry = DescribeExpiry(),
                 };
                 staging.Publish(manifest);
                 Fault.Point(FaultPoints.CheckpointPublished);

@@ -14,7 +14,6 @@ public sealed partial class Sandbox
     public async Task DeleteAsync(CancellationToken cancellationToken = default)
     {
         cancellationToken.ThrowIfCancellationRequested();
-        SandboxLock? held = null;
         lock (_operationGate)
         {
             if (Volatile.Read(ref _closing) == 0)
@@ -23,6 +22,12 @@ public sealed partial class Sandbox
             }
         }
 
+        await DeleteNowAsync().ConfigureAwait(false);
+    }
+
+    private async Task DeleteNowAsync()
+    {
+        SandboxLock? held = null;
         if (_deleting)
         {
             // An operation that is under way may be committing: it ends first, and no other one begins.

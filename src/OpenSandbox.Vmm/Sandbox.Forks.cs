@@ -36,7 +36,7 @@ public sealed partial class Sandbox
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(count, 1);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(count, MaxForks);
-        SandboxSpec spec = (options ?? ForkOptions.Default).Apply(Spec, Network.Policy);
+        SandboxSpec spec = (options ?? ForkOptions.Default).Apply(Spec, Network.Policy, _host.Inherit(Expiry));
         spec.Validate(Options);
         EnsureRunning();
         using SandboxCut cut = await OperateAsync("forking", token => CutAsync("forking", memory: true, token), cancellationToken)

@@ -60,13 +60,13 @@ public sealed partial class Sandbox
             }
 
             // One for all who ask: none of them may stop it for the others.
-            waking = _waking ??= WakeSharedAsync(options);
+            waking = _waking ??= WakeSharedAsync(options, byUse: false);
         }
 
         return await waking.WaitAsync(cancellationToken).ConfigureAwait(false);
     }
 
-    private async Task<SandboxWake> WakeSharedAsync(WakeOptions options)
+    private async Task<SandboxWake> WakeSharedAsync(WakeOptions options, bool byUse)
     {
         await Task.Yield(); // the gate is held by the caller
         try
@@ -209,7 +209,7 @@ public sealed partial class Sandbox
             Sandbox = record,
             Disks = chains,
             SnapshotId = snapshot.Id,
-            Expiry = _manifest?.Expiry,
+            Expiry = DescribeExpiry(asleep: true),
         };
         lock (_recordGate)
         {

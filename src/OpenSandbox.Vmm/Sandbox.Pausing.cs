@@ -92,7 +92,7 @@ public sealed partial class Sandbox
     {
         if (Interlocked.CompareExchange(ref _state, (int)to, (int)from) == (int)from)
         {
-            Enter(to);
+            Enter(to, from);
         }
     }
 

@@ -46,6 +46,7 @@ public sealed partial class Sandbox : IAsyncDisposable
         (_lock, _manifest) = registered is { } known ? (known.Lock, known.Manifest) : (null, null);
         CreatedAt = _manifest?.CreatedAt ?? host.Options.TimeProvider.GetUtcNow();
         Files = new SandboxFiles(this);
+        _terms = BeginExpiry();
         _gateway = new EgressGateway(id, spec.Egress, host.GatewayOptions(spec), host.Logger);
         Network = new SandboxNetwork(_gateway, RecordChanges);
         Processes = new SandboxProcesses(this);
@@ -201,7 +202,7 @@ public sealed partial class Sandbox : IAsyncDisposable
         }
     }
 
-    private SandboxException NotRunning() => (Volatile.Read(ref _exit) ?? Volatile.Read(ref _crash)) is SandboxExit exit
+    private SandboxException NotRunning() => (Volatile.Read(ref _exit) ?? Volatile.Read(ref _expired) ?? Volatile.Read(ref _crash)) is SandboxExit exit
         ? new SandboxLostException(Id, exit)
         : new SandboxStateException(Id, State, SandboxState.Running);
 

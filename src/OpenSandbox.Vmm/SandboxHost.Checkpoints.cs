@@ -92,7 +92,7 @@ public sealed partial class SandboxHost
         using StateLease lease = await Store.EnterAsync(cancellationToken).ConfigureAwait(false);
         using SavedSandbox saved = await OpenSavedAsync(checkpointId, null, cancellationToken).ConfigureAwait(false);
         SandboxSpec parent = saved.Manifest.Sandbox.ToSpec();
-        SandboxSpec spec = (options ?? ForkOptions.Default).Apply(parent, parent.Egress);
+        SandboxSpec spec = (options ?? ForkOptions.Default).Apply(parent, parent.Egress, Inherit(ExpiryRecord.ToExpiry(saved.Manifest.Expiry)));
         spec.Validate(Options);
         return await AllOrNoneAsync(
             count,

@@ -1,5 +1,6 @@
 using Microsoft.Win32.SafeHandles;
 using OpenSandbox.Vmm.Disks;
+using OpenSandbox.Vmm.Expiry;
 using OpenSandbox.Vmm.Lifecycle;
 using OpenSandbox.Vmm.Qemu;
 using OpenSandbox.Vmm.State;
@@ -53,6 +54,7 @@ public sealed partial class SandboxHost
                 CreatedAt = Options.TimeProvider.GetUtcNow(),
                 Sandbox = SandboxRecord.From(spec, LimitsRecord.From(limits)),
                 Disks = new DiskChains(),
+                Expiry = ExpiryTerms.Begin(spec.Expiry, Options.TimeProvider).ToRecord(Options.TimeProvider.GetUtcNow()),
             },
             run,
             lease,

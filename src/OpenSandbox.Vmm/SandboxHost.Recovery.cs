@@ -154,7 +154,7 @@ public sealed partial class SandboxHost
                 return (null, false);
             }
 
-            SandboxSpec spec = manifest.Sandbox.ToSpec();
+            SandboxSpec spec = manifest.Sandbox.ToSpec() with { Expiry = ExpiryRecord.ToExpiry(manifest.Expiry) };
             Sandbox sandbox = manifest.State == RecordedState.Running && manifest.Vm is State.VmRecord vm
                 ? await AdoptOrMournAsync(held, manifest, spec, vm, cancellationToken).ConfigureAwait(false)
                 : Take(held, manifest, spec, manifest.State == RecordedState.Hibernated ? SandboxState.Hibernated : SandboxState.Crashed, null);
@@ -176,6 +176,7 @@ public sealed partial class SandboxHost
             sandbox.Lie(state, why);
             _sandboxes[manifest.Id] = sandbox;
             _ids.Add(manifest.Id);
+            sandbox.ScheduleExpiry();
             return sandbox;
         }
     }

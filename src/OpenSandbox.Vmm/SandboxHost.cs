@@ -42,6 +42,8 @@ public sealed partial class SandboxHost : IAsyncDisposable
         _goldens = new GoldenLibrary(context, golden);
         Store = StateStore.Open(context.Options.StateDirectory);
         AcceleratorReason = acceleratorReason;
+        Events = new Events.EventHub(context.Options.TimeProvider);
+        Timers = new Expiry.TimerQueue<Sandbox>(context.Options.TimeProvider, static sandbox => sandbox.LookAtExpiry());
         Images = new SandboxImages(context.Options, context.Logger);
         _diskDirectory = Path.Combine(context.Options.StateDirectory, "disks");
         Directory.CreateDirectory(_diskDirectory, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
@@ -355,13 +357,17 @@ public sealed partial class SandboxHost : IAsyncDisposable
     private async Task CloseAsync()
     {
         await _closing.CancelAsync().ConfigureAwait(false);
+        Timers.Dispose();
         Task pools = ClosePoolsAsync();
         await _noneCreating.Task.ConfigureAwait(false);
         await Task.WhenAll(_sandboxes.Values.Select(static sandbox => sandbox.DisposeAsync().AsTask())).ConfigureAwait(false);
         await pools.ConfigureAwait(false);
+        await Task.WhenAll(_expiries.Keys).ConfigureAwait(false);
         await Task.WhenAll(_background.Keys).ConfigureAwait(false);
         await _goldens.CloseAsync().ConfigureAwait(false);
         _context.Dispose();
         _closing.Dispose();
+        _expiryTurns.Dispose();
+        Events.Complete();
     }
 }
