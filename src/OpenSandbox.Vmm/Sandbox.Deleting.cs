@@ -1,4 +1,5 @@
 using OpenSandbox.Vmm.State;
+using OpenSandbox.Vmm.Telemetry;
 
 namespace OpenSandbox.Vmm;
 
@@ -22,7 +23,11 @@ public sealed partial class Sandbox
             }
         }
 
-        await DeleteNowAsync().ConfigureAwait(false);
+        await Operation.Delete.RunAsync(Id, async () =>
+        {
+            await DeleteNowAsync().ConfigureAwait(false);
+            return true;
+        }).ConfigureAwait(false);
     }
 
     private async Task DeleteNowAsync()
@@ -41,6 +46,11 @@ public sealed partial class Sandbox
         await DisposeAsync().ConfigureAwait(false);
         if (held is null)
         {
+            if (_manifest is null)
+            {
+                TellDeleted(); // otherwise somebody else is deleting it
+            }
+
             return;
         }
 
@@ -66,6 +76,7 @@ public sealed partial class Sandbox
             held.Dispose();
         }
 
+        TellDeleted();
         _host.SweepSoon();
     }
 }

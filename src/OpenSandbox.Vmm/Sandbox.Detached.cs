@@ -103,12 +103,14 @@ public sealed partial class Sandbox
             return;
         }
 
+        Touch(); // from here on it can be idle again
         SandboxManifest next = await _host.DescribeRunningAsync(_manifest, run, lease, cancellationToken).ConfigureAwait(false);
         await Task.Run(
             () => Record(manifest => next with
             {
                 Generation = manifest.Generation,
                 Sandbox = SandboxRecord.From(Spec, LimitsRecord.From(limits), Network.Policy),
+                Expiry = DescribeExpiry(asleep: true),
             }),
             CancellationToken.None).ConfigureAwait(false);
     }

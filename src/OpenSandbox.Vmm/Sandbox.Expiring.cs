@@ -1,6 +1,7 @@
 using System.Globalization;
 using OpenSandbox.Vmm.Expiry;
 using OpenSandbox.Vmm.State;
+using OpenSandbox.Vmm.Telemetry;
 
 namespace OpenSandbox.Vmm;
 
@@ -22,14 +23,8 @@ public sealed partial class Sandbox
     {
         try
         {
-            if (Volatile.Read(ref _terms).Policy.Action == SandboxExpiryAction.Kill)
-            {
-                await KillExpiredAsync().ConfigureAwait(false);
-            }
-            else
-            {
-                await HibernateExpiredAsync(cancellationToken).ConfigureAwait(false);
-            }
+            bool kill = Volatile.Read(ref _terms).Policy.Action == SandboxExpiryAction.Kill;
+            await Operation.Expire.RunAsync(Id, () => kill ? KillExpiredAsync() : HibernateExpiredAsync(cancellationToken)).ConfigureAwait(false);
         }
         finally
         {
@@ -63,7 +58,8 @@ public sealed partial class Sandbox
             : ExpiryTerms.Never;
     }
 
-    private async Task KillExpiredAsync()
+    /// <returns>Whether it was done.</returns>
+    private async Task<bool> KillExpiredAsync()
     {
         SandboxExit exit;
         lock (_operationGate)
@@ -71,7 +67,7 @@ public sealed partial class Sandbox
             // From here on nobody else can begin anything: decided is decided.
             if (Volatile.Read(ref _closing) != 0 || _deleting || _operation is not null || !TryCloseIfDue(out string why))
             {
-                return;
+                return false;
             }
 
             exit = new SandboxExit(SandboxExitReason.Expired, why);
@@ -80,16 +76,19 @@ public sealed partial class Sandbox
         }
 
         VmmLog.SandboxExpired(_host.Logger, Id, SandboxExpiryAction.Kill, exit.Description);
+        SandboxMetrics.Expired.Add(1, SandboxMetrics.Tag("action", "kill"));
         Tell(SandboxEventKind.Expired, new SandboxEventDetails { Exit = exit, Action = SandboxExpiryAction.Kill });
         try
         {
             Fault.Point(FaultPoints.ExpiryKill);
             await DeleteNowAsync().ConfigureAwait(false);
+            return true;
         }
-        catch (Exception failure) when (failure is SandboxException or IOException)
+        catch (Exception failure)
         {
             // Its VM is gone; what could not be removed says that it is being deleted, and the next host finishes it.
             FailExpiry(failure, last: true);
+            return false;
         }
         finally
         {
@@ -97,7 +96,8 @@ public sealed partial class Sandbox
         }
     }
 
-    private async Task HibernateExpiredAsync(CancellationToken cancellationToken)
+    /// <returns>Whether it was done.</returns>
+    private async Task<bool> HibernateExpiredAsync(CancellationToken cancellationToken)
     {
         string why = "";
         try
@@ -108,23 +108,28 @@ public sealed partial class Sandbox
                 _failedExpiries = 0;
                 VmmLog.SandboxExpired(_host.Logger, Id, SandboxExpiryAction.Hibernate, why);
             }
+
+            return hibernated;
         }
         catch (SandboxConflictException busy)
         {
             VmmLog.BackgroundEnded(_host.Logger, busy.Message); // its end looks at the expiry again
         }
-        catch (OperationCanceledException ended)
+        catch (OperationCanceledException ended) when (cancellationToken.IsCancellationRequested)
         {
             VmmLog.BackgroundEnded(_host.Logger, ended.Message);
         }
-        catch (Exception failure) when (failure is SandboxLostException or SandboxStateException)
+        catch (SandboxException failure) when (State is not (SandboxState.Running or SandboxState.Paused))
         {
-            VmmLog.BackgroundEnded(_host.Logger, failure.Message); // it has ended, or is somebody else's to deal with
+            VmmLog.BackgroundEnded(_host.Logger, failure.Message); // it has ended, or has been put away by somebody else
         }
-        catch (Exception failure) when (failure is SandboxException or IOException)
+        catch (Exception failure)
         {
+            // Whatever it was: the sandbox goes on, and it is tried again.
             FailExpiry(failure, last: ++_failedExpiries >= MaxExpiryAttempts);
         }
+
+        return false;
 
         async Task<bool> HibernateIfDueAsync(CancellationToken token)
         {
@@ -141,8 +146,9 @@ public sealed partial class Sandbox
                     await ResumeNowAsync().ConfigureAwait(false);
                 }
 
+                SandboxMetrics.Expired.Add(1, SandboxMetrics.Tag("action", "hibernate"));
                 Tell(SandboxEventKind.Expired, new SandboxEventDetails { Reasons = [why], Action = SandboxExpiryAction.Hibernate });
-                await HibernateNowAsync(token).ConfigureAwait(false);
+                await HibernateMeasuredAsync(expired: true, () => HibernateNowAsync(token)).ConfigureAwait(false);
                 return true;
             }
             finally
@@ -152,17 +158,20 @@ public sealed partial class Sandbox
         }
     }
 
-    /// <summary>Lets nobody begin to use the sandbox if its time is up; a call that is under way, or was a moment ago, wins.</summary>
+    /// <summary>
+    /// Lets nobody begin to use the sandbox if its time is up. A call that is under way, or was a moment ago, wins over the idle timeout, and
+    /// loses against a deadline.
+    /// </summary>
     private bool TryCloseIfDue(out string why)
     {
         why = "";
-        if (!TryClose())
+        ExpiryTerms terms = Volatile.Read(ref _terms);
+        long now = Now;
+        if (!TryClose(whateverIsUnderWay: terms.Deadline <= now))
         {
             return false;
         }
 
-        ExpiryTerms terms = Volatile.Read(ref _terms);
-        long now = Now;
         if (DueAt(now) > now)
         {
             Open();

@@ -247,7 +247,7 @@ public sealed partial class Sandbox
     /// <summary>Whether it had a deadline which was to hibernate it, and has passed.</summary>
     private bool IsDealtWith(ExpiryTerms terms) => terms.Policy.Action == SandboxExpiryAction.Hibernate && terms.Deadline <= Now;
 
-    private long DueAt(long now) => State is SandboxState.Stopping or SandboxState.Stopped
+    private long DueAt(long now) => _deleting || Volatile.Read(ref _closing) != 0 || State is SandboxState.Stopping or SandboxState.Stopped
         ? ExpiryTerms.Never
         : Volatile.Read(ref _terms).DueAt(
             now, Volatile.Read(ref _lastUse), IsInUse, awake: State is SandboxState.Running or SandboxState.Paused);

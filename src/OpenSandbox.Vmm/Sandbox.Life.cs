@@ -132,6 +132,7 @@ public sealed partial class Sandbox
             Volatile.Write(ref _crash, crash);
             exit = null;
             Enter(SandboxState.Crashed);
+            Tell(SandboxEventKind.Crashed, new SandboxEventDetails { Exit = crash });
             VmmLog.SandboxCrashed(_host.Logger, Id, crash.Description);
         }
 
@@ -177,6 +178,7 @@ public sealed partial class Sandbox
         }
 
         _host.Forget(this);
+        TellEnd(exit);
         _stopped.TrySetResult(exit);
         if (exit.Reason is SandboxExitReason.Destroyed or SandboxExitReason.Released or SandboxExitReason.Expired)
         {

@@ -14,27 +14,18 @@ public sealed partial class Sandbox
 
     /// <summary>Whether a call that finds the sandbox in this state waits for it, or wakes it.</summary>
     private bool WakesFrom(SandboxState state) =>
-        state is SandboxState.Hibernated or SandboxState.Hibernating or SandboxState.Waking && Volatile.Read(ref _terms).Policy.AutoWake;
-
-    /// <summary>Throws unless the sandbox can be used: it runs, or it wakes when it is used.</summary>
-    internal void EnsureUsable()
-    {
-        SandboxState state = State;
-        if (state != SandboxState.Running && !WakesFrom(state))
-        {
-            throw NotRunning();
-        }
-    }
+        (state is SandboxState.Hibernated or SandboxState.Hibernating or SandboxState.Waking) && Volatile.Read(ref _terms).Policy.AutoWake;
 
     /// <summary>
     /// Begins to use the sandbox, and wakes it first if it is hibernated and its owner wants that. Until the result is disposed of it is not
     /// idle. Neither locks nor allocates where it runs.
     /// </summary>
     /// <param name="cancellationToken">Stops waiting for the sandbox; a wake goes on.</param>
+    /// <param name="wake">Whether it may be woken for that.</param>
     /// <exception cref="SandboxStateException">It does not run, and does not wake by itself.</exception>
     /// <exception cref="SandboxLostException">The sandbox is gone.</exception>
     /// <exception cref="SandboxException">It could not be woken: as for <see cref="WakeAsync"/>.</exception>
-    internal ValueTask<SandboxUse> UseAsync(CancellationToken cancellationToken)
+    internal ValueTask<SandboxUse> UseAsync(CancellationToken cancellationToken, bool wake = true)
     {
         if (TryUse())
         {
@@ -47,7 +38,7 @@ public sealed partial class Sandbox
         {
             do
             {
-                await WaitUntilUsableAsync(cancellationToken).ConfigureAwait(false);
+                await WaitUntilUsableAsync(wake, cancellationToken).ConfigureAwait(false);
             }
             while (!TryUse());
 
@@ -87,7 +78,7 @@ public sealed partial class Sandbox
         return false;
     }
 
-    private async Task WaitUntilUsableAsync(CancellationToken cancellationToken)
+    private async Task WaitUntilUsableAsync(bool wake, CancellationToken cancellationToken)
     {
         Task change = Volatile.Read(ref _transition).Task;
         Task? opened = Volatile.Read(ref _opened)?.Task;
@@ -97,7 +88,7 @@ public sealed partial class Sandbox
             // Its time is up, and it is about to be hibernated or ended for that.
             await (opened ?? Task.CompletedTask).WaitAsync(cancellationToken).ConfigureAwait(false);
         }
-        else if (!WakesFrom(state))
+        else if (!wake || !WakesFrom(state))
         {
             throw NotRunning();
         }
@@ -140,16 +131,23 @@ public sealed partial class Sandbox
     }
 
     /// <summary>Lets nobody begin to use the sandbox, if nobody does.</summary>
-    private bool TryClose()
+    /// <param name="whateverIsUnderWay">Also if somebody does: those calls are going to be cut.</param>
+    private bool TryClose(bool whateverIsUnderWay)
     {
         var opened = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         Volatile.Write(ref _opened, opened);
+        if (whateverIsUnderWay)
+        {
+            Interlocked.Add(ref _uses, Closed);
+            return true;
+        }
+
         if (Interlocked.CompareExchange(ref _uses, Closed, 0) == 0)
         {
             return true;
         }
 
-        Volatile.Write(ref _opened, null);
+        Interlocked.Exchange(ref _opened, null)?.TrySetResult();
         return false;
     }
 

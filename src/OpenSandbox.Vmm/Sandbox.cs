@@ -2,6 +2,7 @@ using System.Runtime.InteropServices;
 using OpenSandbox.Interop;
 using OpenSandbox.Qmp;
 using OpenSandbox.VirtioSerial;
+using OpenSandbox.Vmm.Expiry;
 using OpenSandbox.Vmm.Lifecycle;
 using OpenSandbox.Vmm.Processes;
 using OpenSandbox.Vmm.Qemu;
@@ -66,6 +67,9 @@ public sealed partial class Sandbox : IAsyncDisposable
     /// </summary>
     public bool StartedFromMemory => Volatile.Read(ref _run)?.FromMemory ?? false;
 
+    /// <summary>Whether a pool had the machine ready that it has now.</summary>
+    internal bool IsFromPool => Volatile.Read(ref _run)?.FromPool ?? false;
+
     /// <summary>When it was ready.</summary>
     public DateTimeOffset CreatedAt { get; }
 
@@ -127,11 +131,17 @@ public sealed partial class Sandbox : IAsyncDisposable
     /// The command's own timeout passed and the guest did not say so within <see cref="SandboxHostOptions.RequestTimeout"/>.
     /// </exception>
     /// <exception cref="SandboxLostException">The sandbox is gone.</exception>
-    public async Task<ExecResult> ExecAsync(
-        IReadOnlyList<string> command, ExecOptions? options = null, CancellationToken cancellationToken = default)
+    public Task<ExecResult> ExecAsync(
+        IReadOnlyList<string> command, ExecOptions? options = null, CancellationToken cancellationToken = default) =>
+        IsExecWatched ? ExecWatchedAsync(command, options, cancellationToken) : ExecNowAsync(command, options, cancellationToken);
+
+    private async Task<ExecResult> ExecNowAsync(IReadOnlyList<string> command, ExecOptions? options, CancellationToken cancellationToken)
     {
         options ??= ExecOptions.Default;
-        GuestStream stream = await OpenAsync(command, options, options.StandardInput is not null).ConfigureAwait(false);
+        GuestText.ValidateArguments(command, nameof(command));
+        options.Validate();
+        using SandboxUse use = await UseAsync(cancellationToken).ConfigureAwait(false);
+        GuestStream stream = await OpenStreamAsync(DescribeExec(command, options, options.StandardInput is not null)).ConfigureAwait(false);
         return await CollectAsync(stream, command[0], options, cancellationToken).ConfigureAwait(false);
     }
 
@@ -236,14 +246,6 @@ public sealed partial class Sandbox : IAsyncDisposable
             TimeoutMilliseconds = options.Timeout is TimeSpan timeout ? (long)Math.Ceiling(timeout.TotalMilliseconds) : null,
         },
     };
-
-    private ValueTask<GuestStream> OpenAsync(IReadOnlyList<string> command, ExecOptions options, bool standardInput)
-    {
-        GuestText.ValidateArguments(command, nameof(command));
-        options.Validate();
-        EnsureRunning();
-        return OpenStreamAsync(DescribeExec(command, options, standardInput));
-    }
 
     /// <summary>Opens a stream on the bulk port.</summary>
     /// <exception cref="SandboxLostException">The sandbox is gone.</exception>

@@ -76,13 +76,19 @@ public sealed partial class SandboxHost
 
     /// <summary>Makes a started machine a sandbox, with a manifest if it is to survive this process. If that fails the machine is ended.</summary>
     private async Task<Sandbox> AdoptAsync(
-        string id, SandboxSpec spec, SandboxRun run, SandboxLimits? limits, StateLease? lease, CancellationToken cancellationToken)
+        string id,
+        SandboxSpec spec,
+        SandboxRun run,
+        SandboxLimits? limits,
+        StateLease? lease,
+        CancellationToken cancellationToken,
+        SandboxEventDetails? forked = null)
     {
         try
         {
             if (spec.Lifetime != SandboxLifetime.Detached)
             {
-                return Adopt(id, spec, run, limits, null);
+                return Adopt(id, spec, run, limits, null, forked);
             }
 
             Fault.Point(FaultPoints.CreateStarted);
@@ -91,7 +97,7 @@ public sealed partial class SandboxHost
             Fault.Point(FaultPoints.CreateRegistered);
             try
             {
-                return Adopt(id, spec, run, limits, registered);
+                return Adopt(id, spec, run, limits, registered, forked);
             }
             catch
             {

@@ -176,6 +176,7 @@ public sealed partial class SandboxHost
             sandbox.Lie(state, why);
             _sandboxes[manifest.Id] = sandbox;
             _ids.Add(manifest.Id);
+            sandbox.Tell(SandboxEventKind.Adopted);
             sandbox.ScheduleExpiry();
             return sandbox;
         }
@@ -219,6 +220,7 @@ public sealed partial class SandboxHost
                 var sandbox = new Sandbox(this, manifest.Id, spec, (held, manifest));
                 _sandboxes[manifest.Id] = sandbox;
                 _ids.Add(manifest.Id);
+                sandbox.Tell(SandboxEventKind.Adopted);
                 sandbox.Begin(run, manifest.Sandbox.Limits.ToLimits(run.Resumed.MemoryBytes));
                 adopted = true;
                 return sandbox;

@@ -100,6 +100,7 @@ public sealed partial class SandboxHost : IAsyncDisposable
             (golden, string reason) = await GoldenSelector.GetAsync(context, qemu, cancellationToken).ConfigureAwait(false);
             var host = new SandboxHost(context, golden, reason);
             host.StartPools();
+            Telemetry.SandboxMetrics.Add(host);
             VmmLog.HostStarted(
                 context.Logger,
                 host.Accelerator,
@@ -161,6 +162,7 @@ public sealed partial class SandboxHost : IAsyncDisposable
         (Sandbox sandbox, GuestStream? stream) = await MakeAsync(spec ?? new SandboxSpec(), request, cancellationToken).ConfigureAwait(false);
         try
         {
+            using Expiry.SandboxUse use = sandbox.UseNow();
             return new SandboxFirstExec(
                 sandbox, await sandbox.CollectAsync(stream!, command[0], options, cancellationToken).ConfigureAwait(false));
         }
@@ -171,7 +173,17 @@ public sealed partial class SandboxHost : IAsyncDisposable
         }
     }
 
-    private async Task<(Sandbox Sandbox, GuestStream? First)> MakeAsync(
+    private Task<(Sandbox Sandbox, GuestStream? First)> MakeAsync(SandboxSpec spec, OpenRequest? first, CancellationToken cancellationToken) =>
+        Telemetry.Operation.Create.RunAsync(
+            null,
+            () => MakeNowAsync(spec, first, cancellationToken),
+            static (made, activity, tags) =>
+            {
+                activity?.SetTag("sandbox.id", made.Sandbox.Id);
+                tags.Add(Telemetry.SandboxMetrics.Tag("start.kind", made.Sandbox.IsFromPool ? "pool" : "restore"));
+            });
+
+    private async Task<(Sandbox Sandbox, GuestStream? First)> MakeNowAsync(
         SandboxSpec spec, OpenRequest? first, CancellationToken cancellationToken)
     {
         spec.Validate(Options);
@@ -184,6 +196,7 @@ public sealed partial class SandboxHost : IAsyncDisposable
             long started = Options.TimeProvider.GetTimestamp();
             (Sandbox Sandbox, GuestStream? First) result = await CreateNewAsync(id, spec, first, cancellationToken).ConfigureAwait(false);
             made = true;
+            result.Sandbox.Tell(SandboxEventKind.Ready);
             VmmLog.SandboxStarted(Logger, id, (long)Options.TimeProvider.GetElapsedTime(started).TotalMilliseconds);
             return result;
         }
@@ -235,6 +248,7 @@ public sealed partial class SandboxHost : IAsyncDisposable
             if (_sandboxes.TryRemove(KeyValuePair.Create(sandbox.Id, sandbox)))
             {
                 _ids.Remove(sandbox.Id);
+                _egressGone += Telemetry.EgressTotals.Of(sandbox.Network.Statistics);
             }
         }
     }
@@ -357,7 +371,7 @@ public sealed partial class SandboxHost : IAsyncDisposable
     private async Task CloseAsync()
     {
         await _closing.CancelAsync().ConfigureAwait(false);
-        Timers.Dispose();
+        await Timers.DisposeAsync().ConfigureAwait(false);
         Task pools = ClosePoolsAsync();
         await _noneCreating.Task.ConfigureAwait(false);
         await Task.WhenAll(_sandboxes.Values.Select(static sandbox => sandbox.DisposeAsync().AsTask())).ConfigureAwait(false);
@@ -369,5 +383,6 @@ public sealed partial class SandboxHost : IAsyncDisposable
         _closing.Dispose();
         _expiryTurns.Dispose();
         Events.Complete();
+        Telemetry.SandboxMetrics.Remove(this);
     }
 }

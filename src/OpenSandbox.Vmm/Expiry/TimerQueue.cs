@@ -8,7 +8,7 @@ namespace OpenSandbox.Vmm.Expiry;
 /// before it is due.
 /// </remarks>
 /// <typeparam name="T">What is due.</typeparam>
-internal sealed class TimerQueue<T> : IDisposable
+internal sealed class TimerQueue<T> : IAsyncDisposable
     where T : class
 {
     /// <summary>Timers take up to 49 days: what is due later is looked at on the way.</summary>
@@ -83,8 +83,8 @@ internal sealed class TimerQueue<T> : IDisposable
         }
     }
 
-    /// <summary>Nothing becomes due any more. A call that is under way goes on.</summary>
-    public void Dispose()
+    /// <summary>Nothing becomes due any more. Waits for a call that is under way.</summary>
+    public ValueTask DisposeAsync()
     {
         lock (_gate)
         {
@@ -93,7 +93,7 @@ internal sealed class TimerQueue<T> : IDisposable
             _queue.Clear();
         }
 
-        _timer.Dispose();
+        return _timer.DisposeAsync();
     }
 
     private void Fire()
