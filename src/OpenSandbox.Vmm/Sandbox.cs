@@ -2,6 +2,7 @@ using System.Runtime.InteropServices;
 using OpenSandbox.Interop;
 using OpenSandbox.Qmp;
 using OpenSandbox.VirtioSerial;
+using OpenSandbox.Vmm.Expiry;
 using OpenSandbox.Vmm.Lifecycle;
 using OpenSandbox.Vmm.Processes;
 using OpenSandbox.Vmm.Qemu;
@@ -46,6 +47,7 @@ public sealed partial class Sandbox : IAsyncDisposable
         (_lock, _manifest) = registered is { } known ? (known.Lock, known.Manifest) : (null, null);
         CreatedAt = _manifest?.CreatedAt ?? host.Options.TimeProvider.GetUtcNow();
         Files = new SandboxFiles(this);
+        _terms = BeginExpiry();
         _gateway = new EgressGateway(id, spec.Egress, host.GatewayOptions(spec), host.Logger);
         Network = new SandboxNetwork(_gateway, RecordChanges);
         Processes = new SandboxProcesses(this);
@@ -64,6 +66,9 @@ public sealed partial class Sandbox : IAsyncDisposable
     /// Whether the machine that it has now went on from saved memory (a wake, a fork), and not from the golden snapshot; no while it has none.
     /// </summary>
     public bool StartedFromMemory => Volatile.Read(ref _run)?.FromMemory ?? false;
+
+    /// <summary>Whether a pool had the machine ready that it has now.</summary>
+    internal bool IsFromPool => Volatile.Read(ref _run)?.FromPool ?? false;
 
     /// <summary>When it was ready.</summary>
     public DateTimeOffset CreatedAt { get; }
@@ -126,11 +131,17 @@ public sealed partial class Sandbox : IAsyncDisposable
     /// The command's own timeout passed and the guest did not say so within <see cref="SandboxHostOptions.RequestTimeout"/>.
     /// </exception>
     /// <exception cref="SandboxLostException">The sandbox is gone.</exception>
-    public async Task<ExecResult> ExecAsync(
-        IReadOnlyList<string> command, ExecOptions? options = null, CancellationToken cancellationToken = default)
+    public Task<ExecResult> ExecAsync(
+        IReadOnlyList<string> command, ExecOptions? options = null, CancellationToken cancellationToken = default) =>
+        IsExecWatched ? ExecWatchedAsync(command, options, cancellationToken) : ExecNowAsync(command, options, cancellationToken);
+
+    private async Task<ExecResult> ExecNowAsync(IReadOnlyList<string> command, ExecOptions? options, CancellationToken cancellationToken)
     {
         options ??= ExecOptions.Default;
-        GuestStream stream = await OpenAsync(command, options, options.StandardInput is not null).ConfigureAwait(false);
+        GuestText.ValidateArguments(command, nameof(command));
+        options.Validate();
+        using SandboxUse use = await UseAsync(cancellationToken).ConfigureAwait(false);
+        GuestStream stream = await OpenStreamAsync(DescribeExec(command, options, options.StandardInput is not null)).ConfigureAwait(false);
         return await CollectAsync(stream, command[0], options, cancellationToken).ConfigureAwait(false);
     }
 
@@ -201,7 +212,7 @@ public sealed partial class Sandbox : IAsyncDisposable
         }
     }
 
-    private SandboxException NotRunning() => (Volatile.Read(ref _exit) ?? Volatile.Read(ref _crash)) is SandboxExit exit
+    private SandboxException NotRunning() => (Volatile.Read(ref _exit) ?? Volatile.Read(ref _expired) ?? Volatile.Read(ref _crash)) is SandboxExit exit
         ? new SandboxLostException(Id, exit)
         : new SandboxStateException(Id, State, SandboxState.Running);
 
@@ -235,14 +246,6 @@ public sealed partial class Sandbox : IAsyncDisposable
             TimeoutMilliseconds = options.Timeout is TimeSpan timeout ? (long)Math.Ceiling(timeout.TotalMilliseconds) : null,
         },
     };
-
-    private ValueTask<GuestStream> OpenAsync(IReadOnlyList<string> command, ExecOptions options, bool standardInput)
-    {
-        GuestText.ValidateArguments(command, nameof(command));
-        options.Validate();
-        EnsureRunning();
-        return OpenStreamAsync(DescribeExec(command, options, standardInput));
-    }
 
     /// <summary>Opens a stream on the bulk port.</summary>
     /// <exception cref="SandboxLostException">The sandbox is gone.</exception>

@@ -17,4 +17,7 @@ public enum SandboxExitReason
 
     /// <summary>The guest broke the protocol, or its agent stopped answering, and the VM was ended.</summary>
     GuestMisbehaved,
+
+    /// <summary>Its time was up (<see cref="SandboxExpiry"/>): the description says which.</summary>
+    Expired,
 }

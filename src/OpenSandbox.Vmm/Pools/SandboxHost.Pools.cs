@@ -164,7 +164,7 @@ public sealed partial class SandboxHost
             var start = new MachineStart(id, spec, _golden, machine.Disks);
             ResumeResult resumed = await ResumeAsync(vm, start, plug, either.Token).ConfigureAwait(false);
             await plugged.ConfigureAwait(false);
-            return (new SandboxRun(vm, GoldenReference.To(_golden), machine.Disks, resumed), stream);
+            return (new SandboxRun(vm, GoldenReference.To(_golden), machine.Disks, resumed) { FromPool = true }, stream);
         }
         catch
         {

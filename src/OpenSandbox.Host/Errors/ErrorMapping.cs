@@ -1,0 +1,42 @@
+using OpenSandbox.Vmm;
+
+namespace OpenSandbox.Host.Errors;
+
+/// <summary>Which HTTP status each error of the library is.</summary>
+internal static class ErrorMapping
+{
+    /// <summary>Translates what the library reports.</summary>
+    internal static ApiException From(SandboxException failure) => new(StatusOf(failure), failure.Message, failure)
+    {
+        Code = CodeOf(failure.Code),
+        Retryable = failure.IsTransient,
+        RetryAfter = failure.IsTransient ? 1 : null,
+    };
+
+    /// <summary>The status of a code; every code has one.</summary>
+    internal static int StatusOf(SandboxErrorCode code) => code switch
+    {
+        SandboxErrorCode.NotFound => StatusCodes.Status404NotFound,
+        SandboxErrorCode.InvalidRequest => StatusCodes.Status400BadRequest,
+        SandboxErrorCode.PermissionDenied => StatusCodes.Status403Forbidden,
+        SandboxErrorCode.AlreadyExists or SandboxErrorCode.Conflict or SandboxErrorCode.MemoryInUse => StatusCodes.Status409Conflict,
+        SandboxErrorCode.WrongState => StatusCodes.Status400BadRequest,
+        SandboxErrorCode.Lost => StatusCodes.Status410Gone,
+        SandboxErrorCode.LimitReached => StatusCodes.Status429TooManyRequests,
+        SandboxErrorCode.ConnectionRefused or SandboxErrorCode.StartFailed or SandboxErrorCode.Snapshot => StatusCodes.Status502BadGateway,
+        SandboxErrorCode.Timeout => StatusCodes.Status504GatewayTimeout,
+        SandboxErrorCode.Capacity or SandboxErrorCode.HostPrerequisite => StatusCodes.Status503ServiceUnavailable,
+        SandboxErrorCode.NoSpace => StatusCodes.Status507InsufficientStorage,
+        SandboxErrorCode.OperationFailed or SandboxErrorCode.GoldenImage or SandboxErrorCode.Image or SandboxErrorCode.ResizeIncomplete =>
+            StatusCodes.Status500InternalServerError,
+        _ => throw new ArgumentOutOfRangeException(nameof(code), code, "a code without a status"),
+    };
+
+    private static int StatusOf(SandboxException failure) => failure is SandboxStateException { Actual: SandboxState.Stopped or SandboxState.Stopping }
+        ? StatusCodes.Status410Gone
+        : StatusOf(failure.Code);
+
+    /// <summary><c>NoSpace</c> is <c>no_space</c>.</summary>
+    internal static string CodeOf(SandboxErrorCode code) =>
+        string.Concat(code.ToString().Select(static (c, i) => char.IsAsciiLetterUpper(c) ? (i == 0 ? "" : "_") + char.ToLowerInvariant(c) : c.ToString()));
+}

@@ -1,0 +1,29 @@
+namespace OpenSandbox.Host;
+
+/// <summary>What the server logs. Ids 6000 to 6099.</summary>
+internal static partial class HostLog
+{
+    [LoggerMessage(6000, LogLevel.Information, "API keys read again from {File}: {Count} in all")]
+    internal static partial void KeysRead(ILogger logger, string file, int count);
+
+    [LoggerMessage(6001, LogLevel.Error, "The file of API keys {File} cannot be used; the keys stay as they were")]
+    internal static partial void KeysNotRead(ILogger logger, string file, Exception failure);
+
+    [LoggerMessage(6002, LogLevel.Error, "Request {RequestId} failed by a defect: {Method} {Path}")]
+    internal static partial void RequestFailed(ILogger logger, string requestId, string method, string path, Exception failure);
+
+    [LoggerMessage(6003, LogLevel.Warning, "Anyone on this machine can use the server: it has no API key (OPENSANDBOX_API_KEY, --api-keys)")]
+    internal static partial void NoKeys(ILogger logger);
+
+    [LoggerMessage(6004, LogLevel.Information, "Listening on {Address}; state in {StateDirectory}")]
+    internal static partial void Listening(ILogger logger, string address, string stateDirectory);
+
+    [LoggerMessage(6005, LogLevel.Information, "Taken over from an earlier server: {Running} running, {Hibernated} hibernated, {Crashed} crashed, in {Milliseconds} ms")]
+    internal static partial void Recovered(ILogger logger, int running, int hibernated, int crashed, long milliseconds);
+
+    [LoggerMessage(6006, LogLevel.Warning, "The record of sandbox {SandboxId} cannot be read; it is served with defaults: {Reason}")]
+    internal static partial void RecordUnreadable(ILogger logger, string sandboxId, string reason);
+
+    [LoggerMessage(6007, LogLevel.Debug, "Background work on sandbox {SandboxId} failed ({What})")]
+    internal static partial void BackgroundFailed(ILogger logger, string sandboxId, string what, Exception failure);
+}

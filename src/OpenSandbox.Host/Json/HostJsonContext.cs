@@ -1,0 +1,26 @@
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using OpenSandbox.Host.Api;
+using OpenSandbox.Host.Errors;
+using OpenSandbox.Host.Records;
+
+namespace OpenSandbox.Host.Json;
+
+/// <summary>Every shape that is read or written. Names are camelCase; what is null is left out.</summary>
+[JsonSourceGenerationOptions(
+    JsonSerializerDefaults.Web,
+    DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull,
+    NumberHandling = JsonNumberHandling.Strict,
+    MaxDepth = 32)]
+[JsonSerializable(typeof(ErrorBody))]
+[JsonSerializable(typeof(StatusReply))]
+[JsonSerializable(typeof(CreateSandboxRequest))]
+[JsonSerializable(typeof(SandboxReply))]
+[JsonSerializable(typeof(SandboxReply[]))]
+[JsonSerializable(typeof(TimeoutRequest))]
+[JsonSerializable(typeof(ExecRequest))]
+[JsonSerializable(typeof(ExecReply))]
+[JsonSerializable(typeof(ExecHandleReply))]
+[JsonSerializable(typeof(ExecResultReply))]
+[JsonSerializable(typeof(SandboxEntry))]
+internal sealed partial class HostJsonContext : JsonSerializerContext;

@@ -1,0 +1,36 @@
+namespace OpenSandbox.Host.Records;
+
+/// <summary>What the server knows of a sandbox beside what the library does; survives the server. Immutable.</summary>
+internal sealed record SandboxEntry
+{
+    internal const int CurrentFormat = 1;
+
+    public int Format { get; init; } = CurrentFormat;
+
+    public required string Id { get; init; }
+
+    public string TemplateId { get; init; } = "base";
+
+    public string? Alias { get; init; }
+
+    public Dictionary<string, string> Metadata { get; init; } = [];
+
+    public Dictionary<string, string> Tags { get; init; } = [];
+
+    public DateTimeOffset? TagsUpdatedAt { get; init; }
+
+    public required DateTimeOffset StartedAt { get; init; }
+
+    /// <summary>Idle timeout, seconds; 0: never.</summary>
+    public int TimeoutSeconds { get; init; }
+
+    public int CpuCount { get; init; }
+
+    public int MemoryMib { get; init; }
+
+    /// <summary>When it was deleted or lost; the entry is kept a while, for clients that ask after it.</summary>
+    public DateTimeOffset? EndedAt { get; init; }
+
+    /// <summary>Why it ended, for the error that clients get.</summary>
+    public string? EndReason { get; init; }
+}

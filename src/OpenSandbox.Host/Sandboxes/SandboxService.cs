@@ -1,0 +1,132 @@
+using System.Diagnostics.CodeAnalysis;
+using OpenSandbox.Host.Errors;
+using OpenSandbox.Host.Records;
+using OpenSandbox.Vmm;
+
+namespace OpenSandbox.Host.Sandboxes;
+
+/// <summary>The sandboxes that the server serves: the library's, each with its entry. Thread-safe.</summary>
+internal sealed class SandboxService(SandboxHost host, EntryStore entries, ServerOptions options, ILogger<SandboxService> logger)
+{
+    /// <summary>The library's host.</summary>
+    internal SandboxHost Host => host;
+
+    /// <summary>What the server knows beside it.</summary>
+    internal EntryStore Entries => entries;
+
+    /// <summary>Makes a sandbox and its entry: usable when this returns, and known to the next server.</summary>
+    /// <exception cref="SandboxException">The library could not make it.</exception>
+    internal async Task<(Sandbox Sandbox, SandboxEntry Entry)> CreateAsync(
+        SandboxSpec spec, Func<Sandbox, SandboxEntry> describe, CancellationToken cancellationToken)
+    {
+        Sandbox sandbox = await host.CreateAsync(spec, cancellationToken).ConfigureAwait(false);
+        try
+        {
+            SandboxEntry entry = describe(sandbox);
+            await Task.Run(() => entries.Put(entry), CancellationToken.None).ConfigureAwait(false);
+            Follow(sandbox);
+            return (sandbox, entry);
+        }
+        catch
+        {
+            await sandbox.DeleteAsync(CancellationToken.None).ConfigureAwait(false);
+            throw;
+        }
+    }
+
+    /// <summary>Takes over what earlier servers have left.</summary>
+    internal async Task RecoverAsync(CancellationToken cancellationToken)
+    {
+        RecoveryReport report = await host.RecoverAsync(cancellationToken).ConfigureAwait(false);
+        Sandbox[] found = [.. report.Adopted, .. report.Hibernated, .. report.Crashed];
+        HostLog.Recovered(
+            logger, report.Adopted.Count, report.Hibernated.Count, report.Crashed.Count, (long)report.Duration.TotalMilliseconds);
+        var ids = new HashSet<string>(StringComparer.Ordinal);
+        foreach (Sandbox sandbox in found)
+        {
+            ids.Add(sandbox.Id);
+            if (entries.Find(sandbox.Id) is not { EndedAt: null })
+            {
+                // Made by another program on the same state, or its entry was lost: it is served all the same.
+                entries.Put(Describe(sandbox, "base", options));
+            }
+
+            Follow(sandbox);
+        }
+
+        foreach (SandboxEntry entry in entries.All)
+        {
+            if (entry.EndedAt is null && !ids.Contains(entry.Id))
+            {
+                End(entry.Id, "it was gone when the server started");
+            }
+        }
+    }
+
+    /// <summary>Finds a sandbox.</summary>
+    /// <exception cref="ApiException">404: there is none; 410: there was one.</exception>
+    internal Sandbox Get(string id)
+    {
+        if (host.TryGet(id, out Sandbox? sandbox) && sandbox.State is not (SandboxState.Stopping or SandboxState.Stopped))
+        {
+            return sandbox;
+        }
+
+        throw entries.Find(id) is { } entry
+            ? new ApiException(StatusCodes.Status410Gone, $"sandbox {id} is stopped: {entry.EndReason ?? "it was deleted"}")
+            : ApiException.NotFound("sandbox not found");
+    }
+
+    /// <summary>The entry of a sandbox that exists.</summary>
+    internal SandboxEntry EntryOf(Sandbox sandbox) => entries.Find(sandbox.Id) ?? Describe(sandbox, "base", options);
+
+    /// <summary>Whether there is, or was, such a sandbox.</summary>
+    internal bool TryGetEntry(string id, [NotNullWhen(true)] out SandboxEntry? entry) => (entry = entries.Find(id)) is not null;
+
+    /// <summary>Ends a sandbox for good.</summary>
+    internal async Task DeleteAsync(Sandbox sandbox)
+    {
+        // Marked first: whoever comes from here on is told that it is gone.
+        await Task.Run(() => End(sandbox.Id, "it was deleted"), CancellationToken.None).ConfigureAwait(false);
+        await sandbox.DeleteAsync(CancellationToken.None).ConfigureAwait(false);
+    }
+
+    /// <summary>The entry of a sandbox as it is.</summary>
+    internal static SandboxEntry Describe(Sandbox sandbox, string template, ServerOptions options) => new()
+    {
+        Id = sandbox.Id,
+        TemplateId = template,
+        StartedAt = sandbox.CreatedAt,
+        TimeoutSeconds = (int)(sandbox.Expiry.IdleTimeout ?? TimeSpan.Zero).TotalSeconds,
+        CpuCount = Math.Max(1, sandbox.Limits.CpuPercent / 100),
+        MemoryMib = sandbox.Limits.MemoryMib,
+    };
+
+    private void End(string id, string reason)
+    {
+        entries.Change(id, entry => entry.EndedAt is null
+            ? entry with { EndedAt = options.Sandboxes.TimeProvider.GetUtcNow(), EndReason = reason }
+            : entry);
+        entries.Trim();
+    }
+
+    /// <summary>Notes the end of a sandbox, whoever ends it.</summary>
+    private void Follow(Sandbox sandbox) => _ = FollowAsync(sandbox);
+
+    private async Task FollowAsync(Sandbox sandbox)
+    {
+        try
+        {
+            SandboxExit exit = await sandbox.Stopped.ConfigureAwait(false);
+            if (exit.Reason != SandboxExitReason.Released)
+            {
+                End(sandbox.Id, exit.Description);
+            }
+        }
+        catch (Exception failure)
+        {
+            // The boundary of a task that nobody awaits.
+            HostLog.BackgroundFailed(logger, sandbox.Id, "noting its end", failure);
+        }
+    }
+}

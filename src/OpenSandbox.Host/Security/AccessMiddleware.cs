@@ -1,0 +1,108 @@
+using System.Net;
+using OpenSandbox.Host.Errors;
+
+namespace OpenSandbox.Host.Security;
+
+/// <summary>Who may use the server: keys, and for a server without keys the origin of the request.</summary>
+/// <remarks>
+/// A server without keys trusts every program of its machine, but not web pages that a browser on it shows: such a request has an Origin,
+/// or a Host that is a name of the page's choosing (DNS rebinding).
+/// </remarks>
+internal sealed class AccessMiddleware(RequestDelegate next, ApiKeyStore keys, ServerOptions options)
+{
+    /// <summary>The client's id in <see cref="HttpContext.Items"/>.</summary>
+    internal static readonly object ClientId = new();
+
+    private const string KeyHeader = "X-API-Key";
+    private const string KeyQuery = "api_key";
+    private const string BearerPrefix = "Bearer ";
+
+    public async Task InvokeAsync(HttpContext context)
+    {
+        if (context.GetEndpoint()?.Metadata.GetMetadata<OpenAccess>() is { } open)
+        {
+            if (!keys.IsRequired && !open.FromAnywhere)
+            {
+                CheckOrigin(context);
+            }
+
+            await next(context).ConfigureAwait(false);
+            return;
+        }
+
+        AllowOtherOrigins(context);
+        if (keys.IsRequired)
+        {
+            string key = KeyOf(context.Request);
+            if (key.Length == 0)
+            {
+                throw new ApiException(StatusCodes.Status401Unauthorized, "missing API key");
+            }
+
+            if (!keys.Accepts(key, out string client))
+            {
+                throw new ApiException(StatusCodes.Status403Forbidden, "invalid API key");
+            }
+
+            context.Items[ClientId] = client;
+        }
+        else
+        {
+            CheckOrigin(context);
+        }
+
+        await next(context).ConfigureAwait(false);
+    }
+
+    private static string KeyOf(HttpRequest request)
+    {
+        string header = request.Headers[KeyHeader].ToString();
+        if (header.Length > 0)
+        {
+            return header;
+        }
+
+        string authorization = request.Headers.Authorization.ToString();
+        return authorization.StartsWith(BearerPrefix, StringComparison.OrdinalIgnoreCase)
+            ? authorization[BearerPrefix.Length..].Trim()
+            : request.Query[KeyQuery].ToString();
+    }
+
+    private void AllowOtherOrigins(HttpContext context)
+    {
+        if (keys.IsRequired)
+        {
+            context.Response.Headers.AccessControlAllowOrigin = "*"; // who has the key may use it from any page
+        }
+    }
+
+    private void CheckOrigin(HttpContext context)
+    {
+        HttpRequest request = context.Request;
+        if (request.Host.HasValue && !IsOwnName(request.Host.Host))
+        {
+            throw new ApiException(
+                StatusCodes.Status403Forbidden,
+                $"the server has no API key and answers only to its own names, not to '{request.Host.Host}'; set a key to use others");
+        }
+
+        string origin = request.Headers.Origin.ToString();
+        if (origin.Length > 0 && !(Uri.TryCreate(origin, UriKind.Absolute, out Uri? from)
+            && string.Equals(from.Authority, request.Host.Value, StringComparison.OrdinalIgnoreCase)))
+        {
+            throw new ApiException(
+                StatusCodes.Status403Forbidden, $"the server has no API key and takes nothing from web pages of others ({origin}); set a key to allow it");
+        }
+    }
+
+    private bool IsOwnName(string host)
+    {
+        string name = host.Trim('[', ']');
+        return string.Equals(name, "localhost", StringComparison.OrdinalIgnoreCase)
+            || name.EndsWith(".localhost", StringComparison.OrdinalIgnoreCase)
+            || string.Equals(name, options.PreviewDomain, StringComparison.OrdinalIgnoreCase)
+            || string.Equals(name, options.PublicUrl?.Host, StringComparison.OrdinalIgnoreCase)
+            || IPAddress.TryParse(name, out _)
+            || options.Listen.SocketPath is not null;
+    }
+}

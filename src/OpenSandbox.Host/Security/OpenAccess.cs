@@ -1,0 +1,5 @@
+namespace OpenSandbox.Host.Security;
+
+/// <summary>Endpoints that need no key: health, and URLs that carry their own permission.</summary>
+/// <param name="FromAnywhere">Whether a web page may use it, too.</param>
+internal sealed record OpenAccess(bool FromAnywhere);
