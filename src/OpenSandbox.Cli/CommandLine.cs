@@ -69,6 +69,7 @@ internal static class CommandLine
             new RemoveCommand(context),
             new KeeperCommand(context),
             new ImageCommand(context, verbose),
+            new ServeCommand(context, verbose),
             new DoctorCommand(context),
             new VersionCommand(),
         };

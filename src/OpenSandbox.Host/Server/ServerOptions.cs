@@ -58,6 +58,11 @@ public sealed record ServerOptions
     /// <summary>For how long work that is under way may go on when the server is told to stop. Default: 10 s.</summary>
     public TimeSpan ShutdownTimeout { get; init; } = TimeSpan.FromSeconds(10);
 
+    /// <summary>
+    /// What has to be done before the first sandbox can be made, such as building images; the server is not ready before. Default: nothing.
+    /// </summary>
+    public Func<SandboxHost, CancellationToken, Task>? Prepare { get; init; }
+
     /// <summary>Checks the values that can be checked without looking at the machine.</summary>
     /// <exception cref="ArgumentException">One is out of range; the message says which and why.</exception>
     public void Validate()

@@ -1,30 +1,5 @@
 namespace OpenSandbox.Host.Api;
 
-/// <summary><c>POST /api/sandboxes</c>. Everything may be left out.</summary>
-internal sealed record CreateSandboxRequest
-{
-    public string? TemplateID { get; init; }
-
-    public string? Alias { get; init; }
-
-    public Dictionary<string, string>? Metadata { get; init; }
-
-    /// <summary>Idle timeout, seconds; 0: never; left out: the server's default.</summary>
-    public int? Timeout { get; init; }
-
-    public int? CpuCount { get; init; }
-
-    public int? MemoryMB { get; init; }
-
-    public int? DiskMB { get; init; }
-
-    public Dictionary<string, string>? Envs { get; init; }
-
-    public bool? NetworkEnabled { get; init; }
-
-    public string[]? EgressAllowlist { get; init; }
-}
-
 /// <summary>A sandbox as clients see it; what a route does not tell is left out.</summary>
 internal sealed record SandboxReply
 {
@@ -68,14 +43,3 @@ internal sealed record SandboxReply
 
     public DateTimeOffset? TagsLastUpdatedAt { get; init; }
 }
-
-/// <summary><c>{"timeout":N}</c>.</summary>
-internal sealed record TimeoutRequest
-{
-    public int? Timeout { get; init; }
-}
-
-/// <summary><c>{"status":"…"}</c>.</summary>
-/// <param name="Status">The word.</param>
-/// <param name="Reason">Why, where it is not well.</param>
-internal sealed record StatusReply(string Status, string? Reason = null);

@@ -1,0 +1,231 @@
+using System.Collections.Concurrent;
+using System.Diagnostics;
+using System.Security.Cryptography;
+using System.Text;
+using System.Text.Json;
+using OpenSandbox.Host.Errors;
+using OpenSandbox.Host.Json;
+using OpenSandbox.Host.Sandboxes;
+using OpenSandbox.Vmm;
+
+namespace OpenSandbox.Host.Api;
+
+/// <summary>Commands that are run to their end: <c>exec/run</c>, <c>exec/run-async</c> and its results.</summary>
+internal sealed class ExecEndpoints(SandboxService sandboxes, ServerOptions options, ILogger<ExecEndpoints> logger)
+{
+    private const double DefaultTimeoutSeconds = 60;
+    private const double MaxTimeoutSeconds = 7 * 86_400;
+    private const int MaxOutputBytes = 1 << 20;
+    private const int MaxRunOutputBytes = 64 << 20;
+    private const int MaxHandles = 4_096;
+    private const string TimedOutLine = "Process timed out";
+
+    /// <summary>Characters that need a shell; without one a command line is split at white space.</summary>
+    private static readonly System.Buffers.SearchValues<char> s_shellCharacters =
+        System.Buffers.SearchValues.Create("|&;<>()$`\\\"'*?[]#~=%!{}\n\r");
+
+    private static readonly TimeSpan s_inlineHold = TimeSpan.FromMilliseconds(400);
+    private static readonly TimeSpan s_longPoll = TimeSpan.FromMilliseconds(500);
+    private static readonly TimeSpan s_keepAfterEnd = TimeSpan.FromMinutes(10);
+    private static readonly TimeSpan s_silenceLimit = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan s_keepAlive = TimeSpan.FromSeconds(15);
+
+    private readonly ConcurrentDictionary<(string SandboxId, string ExecId), Handle> _handles = new();
+
+    internal void Map(IEndpointRouteBuilder routes)
+    {
+        routes.MapPost("/api/sandboxes/{id}/exec/run", RunAsync);
+        routes.MapPost("/api/sandboxes/{id}/exec/run-async", RunInBackgroundAsync);
+        routes.MapGet("/api/sandboxes/{id}/exec/{execId}/result", ResultAsync);
+    }
+
+    private async Task RunAsync(HttpContext context)
+    {
+        Sandbox sandbox = context.Sandbox(sandboxes);
+        ExecRequest request = await JsonBody.ReadAsync(context, HostJsonContext.Default.ExecRequest).ConfigureAwait(false);
+        TimeSpan? timeout = TimeoutOf(request);
+        Task<ExecResult> running = StartAsync(sandbox, request, split: true, timeout, MaxRunOutputBytes, context.RequestAborted);
+        if (timeout is { } limit && limit <= s_silenceLimit)
+        {
+            ExecResult result = await running.ConfigureAwait(false);
+            await JsonBody.WriteAsync(context, Describe(result), HostJsonContext.Default.ExecReply).ConfigureAwait(false);
+            return;
+        }
+
+        await AnswerSlowlyAsync(context, running).ConfigureAwait(false);
+    }
+
+    /// <summary>
+    /// The status leaves at once, and a space now and then, which a JSON parser skips: proxies cut answers that are silent for long. An error
+    /// comes as a body of its own shape, under 200.
+    /// </summary>
+    private static async Task AnswerSlowlyAsync(HttpContext context, Task<ExecResult> running)
+    {
+        context.Response.ContentType = "application/json; charset=utf-8";
+        using var timer = new PeriodicTimer(s_keepAlive);
+        while (true)
+        {
+            Task<bool> tick = timer.WaitForNextTickAsync(context.RequestAborted).AsTask();
+            if (await Task.WhenAny(running, tick).ConfigureAwait(false) == running)
+            {
+                break;
+            }
+
+            await tick.ConfigureAwait(false);
+            await context.Response.WriteAsync(" ", context.RequestAborted).ConfigureAwait(false);
+            await context.Response.Body.FlushAsync(context.RequestAborted).ConfigureAwait(false);
+        }
+
+        byte[] body;
+        try
+        {
+            body = JsonSerializer.SerializeToUtf8Bytes(Describe(await running.ConfigureAwait(false)), HostJsonContext.Default.ExecReply);
+        }
+        catch (SandboxException failure) when (context.Response.HasStarted)
+        {
+            body = JsonSerializer.SerializeToUtf8Bytes(ErrorMiddleware.BodyOf(ErrorMapping.From(failure)), HostJsonContext.Default.ErrorBody);
+        }
+
+        await context.Response.Body.WriteAsync(body, context.RequestAborted).ConfigureAwait(false);
+    }
+
+    private async Task RunInBackgroundAsync(HttpContext context)
+    {
+        Sandbox sandbox = context.Sandbox(sandboxes);
+        ExecRequest request = await JsonBody.ReadAsync(context, HostJsonContext.Default.ExecRequest).ConfigureAwait(false);
+        if (_handles.Count >= MaxHandles)
+        {
+            throw new ApiException(StatusCodes.Status429TooManyRequests, $"more than {MaxHandles} commands are under way or not yet forgotten")
+            {
+                Retryable = true,
+                RetryAfter = 1,
+            };
+        }
+
+        // The client may go: the command does not.
+        bool wasAwake = sandbox.State == SandboxState.Running;
+        var handle = new Handle(
+            RandomNumberGenerator.GetHexString(8, lowercase: true),
+            options.Sandboxes.TimeProvider.GetUtcNow(),
+            Stopwatch.GetTimestamp(),
+            StartAsync(sandbox, request, split: false, TimeoutOf(request), MaxOutputBytes, CancellationToken.None));
+        try
+        {
+            ExecResult result = await handle.Running.WaitAsync(s_inlineHold, context.RequestAborted).ConfigureAwait(false);
+            if (wasAwake && !result.Truncated)
+            {
+                await JsonBody.WriteAsync(context, Describe(result), HostJsonContext.Default.ExecReply).ConfigureAwait(false);
+                return;
+            }
+        }
+        catch (TimeoutException)
+        {
+            // It takes longer: the client asks again.
+        }
+
+        _handles[(sandbox.Id, handle.Id)] = handle;
+        _ = ForgetAsync(sandbox.Id, handle);
+        await JsonBody.WriteAsync(
+            context,
+            new ExecHandleReply(handle.Id, true, handle.StartedAt),
+            HostJsonContext.Default.ExecHandleReply,
+            StatusCodes.Status202Accepted).ConfigureAwait(false);
+    }
+
+    private async Task ResultAsync(HttpContext context)
+    {
+        if (!_handles.TryGetValue((context.Text("id"), context.Text("execId")), out Handle? handle))
+        {
+            _ = context.Sandbox(sandboxes);
+            throw ApiException.NotFound("execution not found");
+        }
+
+        await Task.WhenAny(handle.Running, Task.Delay(s_longPoll, context.RequestAborted)).ConfigureAwait(false);
+        context.RequestAborted.ThrowIfCancellationRequested();
+        var reply = new ExecResultReply { Running = !handle.Running.IsCompleted, Stdout = "", Stderr = "" };
+        if (!reply.Running)
+        {
+            try
+            {
+                ExecResult result = await handle.Running.ConfigureAwait(false);
+                ExecReply ended = Describe(result);
+                reply = reply with
+                {
+                    ExitCode = ended.ExitCode,
+                    Stdout = ended.Stdout,
+                    Stderr = ended.Stderr,
+                    Truncated = result.Truncated ? true : null,
+                    CommandMs = (long)result.Exit.WallTime.TotalMilliseconds,
+                };
+            }
+            catch (SandboxException failure)
+            {
+                reply = reply with { Error = failure.Message };
+            }
+        }
+
+        await JsonBody.WriteAsync(context, reply, HostJsonContext.Default.ExecResultReply).ConfigureAwait(false);
+    }
+
+    /// <summary>Starts a command. What is wrong with it is thrown before the task is returned.</summary>
+    private static Task<ExecResult> StartAsync(
+        Sandbox sandbox, ExecRequest request, bool split, TimeSpan? timeout, int maxOutputBytes, CancellationToken cancellationToken)
+    {
+        string command = request.Cmd is { Length: > 0 } text ? text : throw ApiException.Bad("cmd is required");
+        var exec = new ExecOptions
+        {
+            EnvironmentVariables = request.Envs ?? [],
+            WorkingDirectory = request.Cwd is { Length: > 0 } directory ? directory : null,
+            Timeout = timeout,
+            MaxOutputBytes = maxOutputBytes,
+        };
+        if (request.Args is { Length: > 0 } || !split)
+        {
+            return sandbox.ExecAsync([command, .. request.Args ?? []], exec, cancellationToken);
+        }
+
+        return command.AsSpan().ContainsAny(s_shellCharacters)
+            ? sandbox.ExecAsync(["/bin/sh", "-c", command], exec, cancellationToken)
+            : sandbox.ExecAsync(command.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries), exec, cancellationToken);
+    }
+
+    private static ExecReply Describe(ExecResult result)
+    {
+        if (!result.Exit.TimedOut)
+        {
+            return new ExecReply(result.ExitCode, result.StandardOutput, result.StandardError);
+        }
+
+        var errors = new StringBuilder(result.StandardError);
+        if (errors.Length > 0 && errors[^1] != '\n')
+        {
+            errors.Append('\n');
+        }
+
+        return new ExecReply(-1, result.StandardOutput, errors.Append(TimedOutLine).ToString());
+    }
+
+    private static TimeSpan? TimeoutOf(ExecRequest request) => (request.Timeout ?? DefaultTimeoutSeconds) switch
+    {
+        0 => null,
+        >= 0.001 and <= MaxTimeoutSeconds and double seconds => TimeSpan.FromSeconds(seconds),
+        double wrong => throw ApiException.Bad($"timeout of {wrong} s: it must be from 0 (none) to {MaxTimeoutSeconds}"),
+    };
+
+    private async Task ForgetAsync(string sandboxId, Handle handle)
+    {
+        try
+        {
+            await ((Task)handle.Running).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await Task.Delay(s_keepAfterEnd, options.Sandboxes.TimeProvider).ConfigureAwait(false);
+            _handles.TryRemove((sandboxId, handle.Id), out _);
+        }
+        catch (Exception failure)
+        {
+            // The boundary of a task that nobody awaits.
+            HostLog.BackgroundFailed(logger, sandboxId, "forgetting a command", failure);
+        }
+    }
+
+    private sealed record Handle(string Id, DateTimeOffset StartedAt, long Started, Task<ExecResult> Running);
+}

@@ -1,0 +1,277 @@
+using OpenSandbox.Host.Errors;
+using OpenSandbox.Host.Json;
+using OpenSandbox.Host.Records;
+using OpenSandbox.Host.Sandboxes;
+using OpenSandbox.Vmm;
+
+namespace OpenSandbox.Host.Api;
+
+/// <summary>Sandboxes: create, list, get, delete, timeout, hibernate, wake.</summary>
+internal sealed class SandboxEndpoints(SandboxService sandboxes, ServerOptions options)
+{
+    private const int DefaultMemoryMib = 1_024;
+    private const int MaxMemoryMib = 16_384;
+    private const int MaxCpus = 4;
+    private const int MibPerCpu = 1_024;
+    private const int MemoryStep = 128;
+    private const int MaxListed = 100;
+    private const int MaxTimeoutSeconds = 365 * 86_400;
+    private const int MinDiskMib = 20_480;
+    private const int MaxDiskMib = 262_144;
+    private const string BaseTemplate = "base";
+
+    internal void Map(IEndpointRouteBuilder routes)
+    {
+        routes.MapPost("/api/sandboxes", CreateAsync);
+        routes.MapGet("/api/sandboxes", ListAsync);
+        routes.MapGet("/api/sandboxes/{id}", GetAsync);
+        routes.MapDelete("/api/sandboxes/{id}", DeleteAsync);
+        routes.MapPost("/api/sandboxes/{id}/timeout", SetTimeoutAsync);
+        routes.MapPost("/api/sandboxes/{id}/hibernate", HibernateAsync);
+        routes.MapPost("/api/sandboxes/{id}/wake", WakeAsync);
+    }
+
+    /// <summary>How a state is called in this dialect.</summary>
+    internal static string StatusOf(SandboxState state) => state switch
+    {
+        SandboxState.Running or SandboxState.Hibernating => "running",
+        SandboxState.Hibernated or SandboxState.Waking or SandboxState.Paused => "hibernated",
+        SandboxState.Crashed => "error",
+        _ => "stopped",
+    };
+
+    private async Task CreateAsync(HttpContext context)
+    {
+        CreateSandboxRequest request = await JsonBody.ReadAsync(context, HostJsonContext.Default.CreateSandboxRequest).ConfigureAwait(false);
+        string template = request.TemplateID is null or "" or "default" ? BaseTemplate : request.TemplateID;
+        if (template != BaseTemplate)
+        {
+            throw ApiException.NotFound($"template not found: {template}");
+        }
+
+        (int memory, int cpus) = SizeOf(request);
+        if (request.DiskMB is int disk and (< MinDiskMib or > MaxDiskMib))
+        {
+            throw ApiException.Bad($"diskMB of {disk}: it must be from {MinDiskMib} to {MaxDiskMib}");
+        }
+
+        int timeout = TimeoutOf(request.Timeout) ?? (int)options.DefaultIdleTimeout.TotalSeconds;
+        Dictionary<string, string> metadata = request.Metadata ?? [];
+        var spec = new SandboxSpec
+        {
+            MemoryMib = memory,
+            Lifetime = SandboxLifetime.Detached,
+            EnvironmentVariables = request.Envs ?? [],
+            Egress = PolicyOf(request),
+            MaxGuestScaleMib = Math.Min(MaxMemoryMib, options.Sandboxes.MaxMemoryMib),
+            Expiry = ExpiryFor(timeout),
+        };
+        (Sandbox sandbox, SandboxEntry entry) = await sandboxes.CreateAsync(
+            spec,
+            sandbox => new SandboxEntry
+            {
+                Id = sandbox.Id,
+                TemplateId = template,
+                Alias = request.Alias,
+                Metadata = metadata,
+                StartedAt = sandbox.CreatedAt,
+                TimeoutSeconds = timeout,
+                CpuCount = cpus,
+                MemoryMib = memory,
+            },
+            context.RequestAborted).ConfigureAwait(false);
+        SandboxReply reply = Describe(sandbox, entry) with
+        {
+            TemplateID = entry.TemplateId,
+            Template = null,
+            Alias = entry.Alias,
+            ClientID = "local",
+            Metadata = entry.Metadata,
+            EndAt = sandbox.ExpiresAt,
+            CpuCount = cpus,
+            MemoryMB = memory,
+            ConnectURL = $"{BaseUrl(context)}/api",
+        };
+        await JsonBody.WriteAsync(context, reply, HostJsonContext.Default.SandboxReply, StatusCodes.Status201Created).ConfigureAwait(false);
+    }
+
+    private Task ListAsync(HttpContext context)
+    {
+        SandboxReply[] running = [.. sandboxes.Host.List()
+            .Where(static sandbox => StatusOf(sandbox.State) == "running")
+            .OrderByDescending(static sandbox => sandbox.CreatedAt)
+            .Take(MaxListed)
+            .Select(sandbox => Describe(sandbox, sandboxes.EntryOf(sandbox)))];
+        return JsonBody.WriteAsync(context, running, HostJsonContext.Default.SandboxReplyArray);
+    }
+
+    private Task GetAsync(HttpContext context)
+    {
+        string id = context.Text("id");
+        SandboxReply reply;
+        if (sandboxes.TryGetEntry(id, out SandboxEntry? entry) && entry.EndedAt is not null)
+        {
+            reply = new SandboxReply
+            {
+                SandboxID = id,
+                Status = "stopped",
+                Template = entry.TemplateId,
+                StartedAt = entry.StartedAt,
+                Region = options.Sandboxes.Region,
+                Tags = entry.Tags,
+                TagsLastUpdatedAt = entry.TagsUpdatedAt,
+            };
+        }
+        else
+        {
+            Sandbox sandbox = context.Sandbox(sandboxes);
+            reply = Describe(sandbox, sandboxes.EntryOf(sandbox));
+        }
+
+        return JsonBody.WriteAsync(context, reply, HostJsonContext.Default.SandboxReply);
+    }
+
+    private async Task DeleteAsync(HttpContext context)
+    {
+        string id = context.Text("id");
+        if (sandboxes.TryGetEntry(id, out SandboxEntry? entry) && entry.EndedAt is not null)
+        {
+            context.Response.StatusCode = StatusCodes.Status204NoContent; // a second delete finds what it wants
+            return;
+        }
+
+        await sandboxes.DeleteAsync(context.Sandbox(sandboxes)).ConfigureAwait(false);
+        context.Response.StatusCode = StatusCodes.Status204NoContent;
+    }
+
+    private async Task SetTimeoutAsync(HttpContext context)
+    {
+        Sandbox sandbox = context.Sandbox(sandboxes);
+        TimeoutRequest request = await JsonBody.ReadAsync(context, HostJsonContext.Default.TimeoutRequest).ConfigureAwait(false);
+        int seconds = TimeoutOf(request.Timeout) ?? throw ApiException.Bad("timeout is required: seconds, 0 for never");
+        await SetTimeoutAsync(sandbox, seconds, context.RequestAborted).ConfigureAwait(false);
+        context.Response.StatusCode = StatusCodes.Status204NoContent;
+    }
+
+    private async Task HibernateAsync(HttpContext context)
+    {
+        Sandbox sandbox = context.Sandbox(sandboxes);
+        var reply = new SandboxReply { SandboxID = sandbox.Id, Status = "hibernated" };
+        if (sandbox.State != SandboxState.Hibernated)
+        {
+            SandboxHibernation saved = await sandbox.HibernateAsync(context.RequestAborted).ConfigureAwait(false);
+            reply = reply with { HibernationKey = $"checkpoints/{sandbox.Id}/{saved.SnapshotId}", SizeBytes = saved.MemoryBytes };
+        }
+
+        await JsonBody.WriteAsync(context, reply, HostJsonContext.Default.SandboxReply).ConfigureAwait(false);
+    }
+
+    private async Task WakeAsync(HttpContext context)
+    {
+        Sandbox sandbox = context.Sandbox(sandboxes);
+        TimeoutRequest request = await JsonBody.ReadAsync(context, HostJsonContext.Default.TimeoutRequest).ConfigureAwait(false);
+        int? timeout = TimeoutOf(request.Timeout);
+        if (sandbox.State is not (SandboxState.Hibernated or SandboxState.Hibernating or SandboxState.Waking or SandboxState.Paused or SandboxState.Crashed))
+        {
+            throw ApiException.Bad($"sandbox is not hibernated: it is {StatusOf(sandbox.State)}");
+        }
+
+        if (sandbox.State == SandboxState.Paused)
+        {
+            await sandbox.ResumeAsync(context.RequestAborted).ConfigureAwait(false);
+        }
+        else
+        {
+            await sandbox.WakeAsync(cancellationToken: context.RequestAborted).ConfigureAwait(false);
+        }
+
+        if (timeout is int seconds)
+        {
+            await SetTimeoutAsync(sandbox, seconds, context.RequestAborted).ConfigureAwait(false);
+        }
+
+        await JsonBody.WriteAsync(context, Describe(sandbox, sandboxes.EntryOf(sandbox)), HostJsonContext.Default.SandboxReply).ConfigureAwait(false);
+    }
+
+    private async Task SetTimeoutAsync(Sandbox sandbox, int seconds, CancellationToken cancellationToken)
+    {
+        await sandbox.SetExpiryAsync(ExpiryFor(seconds), cancellationToken).ConfigureAwait(false);
+        await Task.Run(
+            () => sandboxes.Entries.Change(sandbox.Id, entry => entry with { TimeoutSeconds = seconds }), CancellationToken.None).ConfigureAwait(false);
+    }
+
+    private SandboxReply Describe(Sandbox sandbox, SandboxEntry entry)
+    {
+        string status = StatusOf(sandbox.State);
+        bool asleep = status == "hibernated";
+        return new SandboxReply
+        {
+            SandboxID = sandbox.Id,
+            Status = status,
+            Template = entry.TemplateId,
+            Region = options.Sandboxes.Region,
+            WorkerID = asleep ? null : Environment.MachineName,
+            Token = asleep ? null : "", // every call carries the key; clients only want the field
+            StartedAt = entry.StartedAt,
+            SandboxDomain = options.PreviewDomain,
+            Tags = entry.Tags,
+            TagsLastUpdatedAt = entry.TagsUpdatedAt,
+        };
+    }
+
+    private string BaseUrl(HttpContext context) => options.PublicUrl is { } url
+        ? url.GetLeftPart(UriPartial.Path).TrimEnd('/')
+        : $"{context.Request.Scheme}://{context.Request.Host}";
+
+    private static SandboxExpiry ExpiryFor(int seconds) => new()
+    {
+        IdleTimeout = seconds == 0 ? null : TimeSpan.FromSeconds(seconds),
+        Action = SandboxExpiryAction.Hibernate,
+        AutoWake = true,
+    };
+
+    private static int? TimeoutOf(int? seconds) => seconds is < 0 or > MaxTimeoutSeconds
+        ? throw ApiException.Bad($"timeout of {seconds} s: it must be from 0 (never) to {MaxTimeoutSeconds}")
+        : seconds;
+
+    private static EgressPolicy PolicyOf(CreateSandboxRequest request)
+    {
+        if (request.NetworkEnabled == false)
+        {
+            return EgressPolicy.DenyAll;
+        }
+
+        try
+        {
+            return request.EgressAllowlist is { Length: > 0 } allowed ? EgressPolicy.AllowOnly(allowed) : EgressPolicy.AllowPublic;
+        }
+        catch (FormatException wrong)
+        {
+            throw new ApiException(StatusCodes.Status400BadRequest, $"egressAllowlist: {wrong.Message}", wrong);
+        }
+    }
+
+    /// <summary>One vCPU per GiB: where one of the two is left out the other tells it, and both must agree.</summary>
+    private (int MemoryMib, int Cpus) SizeOf(CreateSandboxRequest request)
+    {
+        int largest = Math.Min(MaxMemoryMib, options.Sandboxes.MaxMemoryMib);
+        if (request.CpuCount is int cpus and (< 1 or > MaxCpus))
+        {
+            throw ApiException.Bad($"cpuCount of {cpus}: it must be from 1 to {MaxCpus}");
+        }
+
+        int memory = request.MemoryMB ?? (request.CpuCount is int count ? Math.Min(count * MibPerCpu, largest) : DefaultMemoryMib);
+        if (memory < 2 * MemoryStep || memory > largest)
+        {
+            throw ApiException.Bad($"memoryMB of {memory}: it must be from {2 * MemoryStep} to {largest}");
+        }
+
+        int fitting = Math.Clamp(memory / MibPerCpu, 1, MaxCpus);
+        if (request is { MemoryMB: not null, CpuCount: int asked } && asked != fitting)
+        {
+            throw ApiException.Bad($"cpuCount of {asked} does not go with memoryMB of {memory}: there is one CPU per {MibPerCpu} MB, here {fitting}");
+        }
+
+        return ((memory + MemoryStep - 1) / MemoryStep * MemoryStep, fitting);
+    }
+}
