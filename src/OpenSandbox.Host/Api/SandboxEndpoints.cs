@@ -90,7 +90,7 @@ internal sealed class SandboxEndpoints(SandboxService sandboxes, ServerOptions o
             EndAt = sandbox.ExpiresAt,
             CpuCount = cpus,
             MemoryMB = memory,
-            ConnectURL = $"{BaseUrl(context)}/api",
+            ConnectURL = $"{options.BaseUrl(context)}/api",
         };
         await JsonBody.WriteAsync(context, reply, HostJsonContext.Default.SandboxReply, StatusCodes.Status201Created).ConfigureAwait(false);
     }
@@ -200,7 +200,8 @@ internal sealed class SandboxEndpoints(SandboxService sandboxes, ServerOptions o
             () => sandboxes.Entries.Change(sandbox.Id, entry => entry with { TimeoutSeconds = seconds }), CancellationToken.None).ConfigureAwait(false);
     }
 
-    private SandboxReply Describe(Sandbox sandbox, SandboxEntry entry)
+    /// <summary>A sandbox as every route tells it.</summary>
+    internal SandboxReply Describe(Sandbox sandbox, SandboxEntry entry)
     {
         string status = StatusOf(sandbox.State);
         bool asleep = status == "hibernated";
@@ -219,20 +220,26 @@ internal sealed class SandboxEndpoints(SandboxService sandboxes, ServerOptions o
         };
     }
 
-    private string BaseUrl(HttpContext context) => options.PublicUrl is { } url
-        ? url.GetLeftPart(UriPartial.Path).TrimEnd('/')
-        : $"{context.Request.Scheme}://{context.Request.Host}";
-
-    private static SandboxExpiry ExpiryFor(int seconds) => new()
+    /// <summary>What a timeout of this dialect means: asleep until it is used again.</summary>
+    internal static SandboxExpiry ExpiryFor(int seconds) => new()
     {
         IdleTimeout = seconds == 0 ? null : TimeSpan.FromSeconds(seconds),
         Action = SandboxExpiryAction.Hibernate,
         AutoWake = true,
     };
 
-    private static int? TimeoutOf(int? seconds) => seconds is < 0 or > MaxTimeoutSeconds
+    /// <exception cref="ApiException">400: out of range.</exception>
+    internal static int? TimeoutOf(int? seconds) => seconds is < 0 or > MaxTimeoutSeconds
         ? throw ApiException.Bad($"timeout of {seconds} s: it must be from 0 (never) to {MaxTimeoutSeconds}")
         : seconds;
+
+    /// <summary>The entry of a sandbox that was made from a checkpoint: its parent's, as far as the request says nothing else.</summary>
+    internal SandboxEntry DescribeFork(Sandbox fork, SandboxEntry? parent, ForkRequest request, int? timeout) =>
+        SandboxService.Describe(fork, parent?.TemplateId ?? BaseTemplate, options) with
+        {
+            Metadata = request.Metadata ?? parent?.Metadata ?? [],
+            TimeoutSeconds = timeout ?? (int)(fork.Expiry.IdleTimeout ?? TimeSpan.Zero).TotalSeconds,
+        };
 
     private static EgressPolicy PolicyOf(CreateSandboxRequest request)
     {

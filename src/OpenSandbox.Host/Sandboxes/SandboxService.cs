@@ -16,10 +16,15 @@ internal sealed class SandboxService(SandboxHost host, EntryStore entries, Serve
 
     /// <summary>Makes a sandbox and its entry: usable when this returns, and known to the next server.</summary>
     /// <exception cref="SandboxException">The library could not make it.</exception>
-    internal async Task<(Sandbox Sandbox, SandboxEntry Entry)> CreateAsync(
-        SandboxSpec spec, Func<Sandbox, SandboxEntry> describe, CancellationToken cancellationToken)
+    internal Task<(Sandbox Sandbox, SandboxEntry Entry)> CreateAsync(
+        SandboxSpec spec, Func<Sandbox, SandboxEntry> describe, CancellationToken cancellationToken) =>
+        AdoptAsync(() => host.CreateAsync(spec, cancellationToken), describe);
+
+    /// <summary>Makes a sandbox in some way, and its entry.</summary>
+    /// <exception cref="SandboxException">The library could not make it.</exception>
+    internal async Task<(Sandbox Sandbox, SandboxEntry Entry)> AdoptAsync(Func<Task<Sandbox>> make, Func<Sandbox, SandboxEntry> describe)
     {
-        Sandbox sandbox = await host.CreateAsync(spec, cancellationToken).ConfigureAwait(false);
+        Sandbox sandbox = await make().ConfigureAwait(false);
         try
         {
             SandboxEntry entry = describe(sandbox);

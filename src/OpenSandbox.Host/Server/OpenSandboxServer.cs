@@ -56,6 +56,11 @@ public sealed class OpenSandboxServer : IAsyncDisposable
         builder.Services.AddSingleton<SandboxService>();
         builder.Services.AddSingleton<SandboxEndpoints>();
         builder.Services.AddSingleton<ExecEndpoints>();
+        builder.Services.AddSingleton<SessionEndpoints>();
+        builder.Services.AddSingleton<FileEndpoints>();
+        builder.Services.AddSingleton<CheckpointEndpoints>();
+        builder.Services.AddSingleton<LimitEndpoints>();
+        builder.Services.AddSingleton(_ => new UrlSigner(options.Sandboxes.StateDirectory));
         builder.Services.AddSingleton<HealthEndpoints>();
         WebApplication application = builder.Build();
         try
@@ -147,8 +152,13 @@ public sealed class OpenSandboxServer : IAsyncDisposable
         application.UseMiddleware<ErrorMiddleware>();
         application.UseRouting();
         application.UseMiddleware<AccessMiddleware>();
+        application.UseWebSockets(new WebSocketOptions { KeepAliveInterval = TimeSpan.FromSeconds(30), KeepAliveTimeout = TimeSpan.FromSeconds(30) });
         application.Services.GetRequiredService<HealthEndpoints>().Map(application);
         application.Services.GetRequiredService<SandboxEndpoints>().Map(application);
         application.Services.GetRequiredService<ExecEndpoints>().Map(application);
+        application.Services.GetRequiredService<SessionEndpoints>().Map(application);
+        application.Services.GetRequiredService<FileEndpoints>().Map(application);
+        application.Services.GetRequiredService<CheckpointEndpoints>().Map(application);
+        application.Services.GetRequiredService<LimitEndpoints>().Map(application);
     }
 }

@@ -94,6 +94,11 @@ public sealed record ServerOptions
         }
     }
 
+    /// <summary>The beginning of the URLs that a client is given.</summary>
+    internal string BaseUrl(HttpContext context) => PublicUrl is { } url
+        ? url.GetLeftPart(UriPartial.Path).TrimEnd('/')
+        : $"{context.Request.Scheme}://{context.Request.Host}";
+
     private static void Range(long value, long smallest, long largest, string name)
     {
         if (value < smallest || value > largest)

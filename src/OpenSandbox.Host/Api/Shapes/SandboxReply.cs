@@ -35,6 +35,8 @@ internal sealed record SandboxReply
 
     public string? SandboxDomain { get; init; }
 
+    public string? FromCheckpointId { get; init; }
+
     public string? HibernationKey { get; init; }
 
     public long? SizeBytes { get; init; }

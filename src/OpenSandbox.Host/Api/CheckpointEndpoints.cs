@@ -1,0 +1,141 @@
+using OpenSandbox.Host.Errors;
+using OpenSandbox.Host.Json;
+using OpenSandbox.Host.Records;
+using OpenSandbox.Host.Sandboxes;
+using OpenSandbox.Vmm;
+
+namespace OpenSandbox.Host.Api;
+
+/// <summary>Checkpoints: make, list, restore, delete, and new sandboxes from them.</summary>
+internal sealed class CheckpointEndpoints(SandboxService sandboxes, SandboxEndpoints descriptions)
+{
+    private const int MaxFull = 10;
+    private const int MaxDiskOnly = 100;
+    private const int MaxName = 256;
+
+    internal void Map(IEndpointRouteBuilder routes)
+    {
+        routes.MapPost("/api/sandboxes/{id}/checkpoints", CreateAsync);
+        routes.MapGet("/api/sandboxes/{id}/checkpoints", ListAsync);
+        routes.MapPost("/api/sandboxes/{id}/checkpoints/{checkpointId}/restore", RestoreAsync);
+        routes.MapDelete("/api/sandboxes/{id}/checkpoints/{checkpointId}", DeleteAsync);
+        routes.MapPost("/api/sandboxes/from-checkpoint/{checkpointId}", ForkAsync);
+    }
+
+    private async Task CreateAsync(HttpContext context)
+    {
+        Sandbox sandbox = context.Sandbox(sandboxes);
+        CheckpointRequest request = await JsonBody.ReadAsync(context, HostJsonContext.Default.CheckpointRequest).ConfigureAwait(false);
+        string name = request.Name is { Length: > 0 and <= MaxName } given ? given : throw ApiException.Bad($"name is required: 1 to {MaxName} characters");
+        CheckpointKind kind = request.Kind switch
+        {
+            null or "" or "full" => CheckpointKind.Full,
+            "disk_only" => CheckpointKind.DiskOnly,
+            _ => throw ApiException.Bad($"kind '{request.Kind}': full or disk_only"),
+        };
+        int? keep = KeptOf(request.RetentionPolicy);
+        IReadOnlyList<SandboxCheckpoint> there = sandbox.ListCheckpoints();
+        if (there.Any(checkpoint => checkpoint.Name == name))
+        {
+            throw new ApiException(StatusCodes.Status409Conflict, $"there is a checkpoint '{name}' already");
+        }
+
+        int limit = kind == CheckpointKind.Full ? MaxFull : MaxDiskOnly;
+        if (keep is null && there.Count(checkpoint => checkpoint.Kind == kind) >= limit)
+        {
+            throw ApiException.Bad($"there are {limit} {NameOf(kind)} checkpoints already: delete one, or ask for the retention policy delete_oldest");
+        }
+
+        SandboxCheckpoint made = await sandbox
+            .CheckpointAsync(new CheckpointOptions { Name = name, Kind = kind, KeepLast = Math.Min(keep ?? limit, limit) }, context.RequestAborted)
+            .ConfigureAwait(false);
+        await JsonBody.WriteAsync(context, Describe(made), HostJsonContext.Default.CheckpointReply, StatusCodes.Status201Created).ConfigureAwait(false);
+    }
+
+    private Task ListAsync(HttpContext context)
+    {
+        Sandbox sandbox = context.Sandbox(sandboxes);
+        CheckpointReply[] rows = [.. sandbox.ListCheckpoints().OrderByDescending(static checkpoint => checkpoint.CreatedAt).Select(Describe)];
+        return JsonBody.WriteAsync(context, rows, HostJsonContext.Default.CheckpointReplyArray);
+    }
+
+    private async Task RestoreAsync(HttpContext context)
+    {
+        Sandbox sandbox = context.Sandbox(sandboxes);
+        SandboxCheckpoint checkpoint = Find(sandbox.ListCheckpoints(), context);
+        await sandbox.RestoreAsync(checkpoint.Id, cancellationToken: context.RequestAborted).ConfigureAwait(false);
+        var reply = new RestoreReply(sandbox.Id, CheckpointIds.ToUuid(checkpoint.Id), "restoring");
+        await JsonBody.WriteAsync(context, reply, HostJsonContext.Default.RestoreReply).ConfigureAwait(false);
+    }
+
+    private async Task DeleteAsync(HttpContext context)
+    {
+        Sandbox sandbox = context.Sandbox(sandboxes);
+        SandboxCheckpoint checkpoint = Find(sandbox.ListCheckpoints(), context);
+        await sandboxes.Host.DeleteCheckpointAsync(checkpoint.Id, context.RequestAborted).ConfigureAwait(false);
+        context.Response.StatusCode = StatusCodes.Status204NoContent;
+    }
+
+    private async Task ForkAsync(HttpContext context)
+    {
+        ForkRequest request = await JsonBody.ReadAsync(context, HostJsonContext.Default.ForkRequest).ConfigureAwait(false);
+        if (request.SecretStore is { Length: > 0 })
+        {
+            throw new ApiException(StatusCodes.Status501NotImplemented, "secret stores are not supported by this server") { Code = "not_supported" };
+        }
+
+        SandboxCheckpoint checkpoint = Find(sandboxes.Host.ListCheckpoints(), context);
+        int? timeout = SandboxEndpoints.TimeoutOf(request.Timeout);
+        SandboxEntry? parent = sandboxes.Entries.Find(checkpoint.SandboxId);
+        (Sandbox sandbox, SandboxEntry entry) = await sandboxes.AdoptAsync(
+            async () => (await sandboxes.Host
+                .ForkAsync(checkpoint.Id, 1, new ForkOptions { EnvironmentVariables = request.Envs }, context.RequestAborted)
+                .ConfigureAwait(false))[0],
+            fork => descriptions.DescribeFork(fork, parent, request, timeout)).ConfigureAwait(false);
+        if (timeout is int seconds)
+        {
+            await sandbox.SetExpiryAsync(SandboxEndpoints.ExpiryFor(seconds), context.RequestAborted).ConfigureAwait(false);
+        }
+
+        if (request.MemoryMB is int memory && memory > sandbox.Limits.MemoryMib)
+        {
+            await sandbox.ResizeAsync(memory, cancellationToken: context.RequestAborted).ConfigureAwait(false);
+        }
+
+        SandboxReply reply = descriptions.Describe(sandbox, entry) with
+        {
+            FromCheckpointId = CheckpointIds.ToUuid(checkpoint.Id),
+            MemoryMB = request.MemoryMB is null ? null : sandbox.Limits.MemoryMib,
+        };
+        await JsonBody.WriteAsync(context, reply, HostJsonContext.Default.SandboxReply, StatusCodes.Status201Created).ConfigureAwait(false);
+    }
+
+    private static SandboxCheckpoint Find(IReadOnlyList<SandboxCheckpoint> checkpoints, HttpContext context)
+    {
+        string id = context.Text("checkpointId");
+        return CheckpointIds.TryToSnapshot(id, out string? snapshot)
+            && checkpoints.FirstOrDefault(checkpoint => checkpoint.Id == snapshot) is { } found
+                ? found
+                : throw ApiException.NotFound($"checkpoint not found: {id}");
+    }
+
+    private static int? KeptOf(RetentionPolicy? policy) => policy?.Mode switch
+    {
+        null or "" or "none" => null,
+        "delete_oldest" => policy.MaxCount is int count and > 0 ? count : throw ApiException.Bad("retentionPolicy.maxCount: at least 1"),
+        _ => throw ApiException.Bad($"retentionPolicy.mode '{policy.Mode}': none or delete_oldest"),
+    };
+
+    private static string NameOf(CheckpointKind kind) => kind == CheckpointKind.Full ? "full" : "disk_only";
+
+    private static CheckpointReply Describe(SandboxCheckpoint checkpoint) => new()
+    {
+        Id = CheckpointIds.ToUuid(checkpoint.Id),
+        SandboxId = checkpoint.SandboxId,
+        Name = checkpoint.Name,
+        SandboxConfig = new CheckpointConfig(),
+        Kind = NameOf(checkpoint.Kind),
+        SizeBytes = checkpoint.MemoryBytes,
+        CreatedAt = checkpoint.CreatedAt,
+    };
+}

@@ -1,0 +1,14 @@
+namespace OpenSandbox.Host.Api;
+
+/// <summary>A checkpoint to be made.</summary>
+internal sealed record CheckpointRequest
+{
+    public string? Name { get; init; }
+
+    /// <summary><c>full</c> (default) or <c>disk_only</c>.</summary>
+    public string? Kind { get; init; }
+
+    public bool? PromoteToFull { get; init; }
+
+    public RetentionPolicy? RetentionPolicy { get; init; }
+}
