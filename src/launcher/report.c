@@ -11,6 +11,7 @@ enum { MAX_LINE = 512 };
 
 static int status = -1;
 static int supervisor = -1;
+static const char *required;
 
 void report_to_status(int status_fd) { status = status_fd; }
 
@@ -58,7 +59,22 @@ void report_relay(enum message kind, const char *text) {
     }
 }
 
+void report_required(const char *names) { required = names; }
+
+bool report_is_required(const char *control) {
+    size_t length = strcspn(control, ":");
+    for (const char *name = required; name != NULL && *name != 0; name += strcspn(name, ","), name += *name == ',') {
+        if (strcspn(name, ",") == length && strncmp(name, control, length) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void report_missing(const char *control) {
+    if (report_is_required(control)) {
+        fail_with(ENOTSUP, "required %s", control);
+    }
     if (supervisor >= 0) {
         send_line(supervisor, (const char[]){MESSAGE_MISSING, 0}, control);
     } else {

@@ -3,6 +3,8 @@
 // The supervisor's is a list of the few calls that it makes.
 #include <errno.h>
 #include <linux/audit.h>
+#include <linux/fs.h>
+#include <linux/fsverity.h>
 #include <linux/filter.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
@@ -33,6 +35,16 @@
 #define SYS_statmount 457
 #define SYS_listmount 458
 #endif
+#ifndef SYS_fchmodat2
+#define SYS_fchmodat2 452
+#endif
+#ifndef SYS_setxattrat
+#define SYS_setxattrat 463
+#define SYS_removexattrat 466
+#endif
+#ifndef SYS_file_setattr
+#define SYS_file_setattr 469
+#endif
 #ifndef SYS_open_tree_attr
 #define SYS_open_tree_attr 467
 #endif
@@ -54,6 +66,10 @@ static const int denied[] = {
     SYS_clock_adjtime, SYS_adjtimex, SYS_personality, SYS_lookup_dcookie, SYS_nfsservctl, SYS_cachestat,
     // identity
     SYS_setuid, SYS_setgid, SYS_setreuid, SYS_setregid, SYS_setresuid, SYS_setresgid, SYS_setfsuid, SYS_setfsgid, SYS_setgroups, SYS_capset,
+    // owners, modes and times of files, which are the caller's to change where the command has the caller's uid; and others' locks
+    SYS_fchmod, SYS_fchmodat, SYS_fchmodat2, SYS_fchown, SYS_fchownat, SYS_utimensat, SYS_truncate, SYS_flock,
+    SYS_setxattr, SYS_lsetxattr, SYS_fsetxattr, SYS_setxattrat, SYS_removexattr, SYS_lremovexattr, SYS_fremovexattr, SYS_removexattrat,
+    SYS_file_setattr,
     // System V and POSIX IPC
     SYS_shmget, SYS_shmat, SYS_shmctl, SYS_semget, SYS_semop, SYS_semctl, SYS_semtimedop, SYS_msgget, SYS_msgsnd, SYS_msgrcv, SYS_msgctl,
     SYS_mq_open, SYS_mq_unlink,
@@ -61,6 +77,7 @@ static const int denied[] = {
     SYS_kexec_file_load,
 #endif
 #ifdef __x86_64__
+    SYS_chmod, SYS_chown, SYS_lchown, SYS_utime, SYS_utimes, SYS_futimesat,
     SYS_fork, SYS_vfork, SYS_iopl, SYS_ioperm, SYS_modify_ldt, SYS_uselib, SYS_ustat, SYS_sysfs, SYS__sysctl, SYS_create_module,
     SYS_get_kernel_syms, SYS_query_module,
 #endif
@@ -69,7 +86,7 @@ static const int denied[] = {
 // Decided by an argument.
 static const int examined[] = {SYS_clone, SYS_clone3, SYS_socket, SYS_prctl, SYS_ioctl};
 
-enum { DENIED_COUNT = sizeof denied / sizeof denied[0], EXAMINED_COUNT = sizeof examined / sizeof examined[0], MAX_PROGRAM = 512 };
+enum { DENIED_COUNT = sizeof denied / sizeof denied[0], EXAMINED_COUNT = sizeof examined / sizeof examined[0], MAX_PROGRAM = 1024 };
 
 struct program {
     struct sock_filter code[MAX_PROGRAM];
@@ -133,6 +150,10 @@ static void emit_verdict(struct program *program, int number) {
         emit_load_argument(program, 1);
         emit_refuse_if_equal(program, TIOCSTI);
         emit_refuse_if_equal(program, TIOCLINUX);
+        // Attributes of a file that belongs to the caller, on a descriptor for reading.
+        emit_refuse_if_equal(program, (uint32_t)FS_IOC_SETFLAGS);
+        emit_refuse_if_equal(program, (uint32_t)FS_IOC_FSSETXATTR);
+        emit_refuse_if_equal(program, (uint32_t)FS_IOC_ENABLE_VERITY);
         emit_return(program, SECCOMP_RET_ALLOW);
         return;
     default:

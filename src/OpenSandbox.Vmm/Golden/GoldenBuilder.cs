@@ -40,7 +40,7 @@ internal static class GoldenBuilder
                 (descriptors, channels) => QemuCommandLine.ForBuilder(
                     context.Options.QemuPath, shape, channels, descriptors.Add(kernel), descriptors.Add(initramfs)))).ConfigureAwait(false);
 
-            await vm.GetQemuPidAsync(either.Token).ConfigureAwait(false);
+            await vm.GetIsolationAsync(either.Token).ConfigureAwait(false);
 
             phase = BootPhase;
             AgentHello hello = await OrExit(vm, vm.Channel.WaitForHelloAsync(either.Token)).ConfigureAwait(false);
