@@ -2,12 +2,14 @@
 // everything else is allowed, because QEMU's calls differ between versions. It stays in force below QEMU's own -sandbox filter.
 // The supervisor's is a list of the few calls that it makes.
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/fs.h>
 #include <linux/fsverity.h>
 #include <linux/filter.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
+#include <linux/sockios.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -64,6 +66,8 @@ static const int denied[] = {
     SYS_init_module, SYS_finit_module, SYS_delete_module, SYS_kexec_load, SYS_reboot, SYS_swapon, SYS_swapoff, SYS_acct,
     SYS_quotactl, SYS_quotactl_fd, SYS_syslog, SYS_vhangup, SYS_sethostname, SYS_setdomainname, SYS_settimeofday, SYS_clock_settime,
     SYS_clock_adjtime, SYS_adjtimex, SYS_personality, SYS_lookup_dcookie, SYS_nfsservctl, SYS_cachestat,
+    // priorities and CPUs, which may also be those of other processes of the same user; QEMU's own filter denies them as well
+    SYS_setpriority, SYS_sched_setaffinity, SYS_sched_setscheduler, SYS_sched_setparam, SYS_sched_setattr, SYS_ioprio_set, SYS_tkill,
     // identity
     SYS_setuid, SYS_setgid, SYS_setreuid, SYS_setregid, SYS_setresuid, SYS_setresgid, SYS_setfsuid, SYS_setfsgid, SYS_setgroups, SYS_capset,
     // owners, modes and times of files, which are the caller's to change where the command has the caller's uid; and others' locks
@@ -84,7 +88,8 @@ static const int denied[] = {
 };
 
 // Decided by an argument.
-static const int examined[] = {SYS_clone, SYS_clone3, SYS_socket, SYS_prctl, SYS_ioctl};
+static const int examined[] = {SYS_clone,  SYS_clone3, SYS_socket,         SYS_prctl,            SYS_ioctl,   SYS_fcntl,
+                               SYS_kill,   SYS_tgkill, SYS_rt_sigqueueinfo, SYS_rt_tgsigqueueinfo, SYS_prlimit64};
 
 enum { DENIED_COUNT = sizeof denied / sizeof denied[0], EXAMINED_COUNT = sizeof examined / sizeof examined[0], MAX_PROGRAM = 1024 };
 
@@ -145,11 +150,39 @@ static void emit_verdict(struct program *program, int number) {
         emit_refuse_if_equal(program, PR_SET_PDEATHSIG);
         emit_return(program, SECCOMP_RET_ALLOW);
         return;
+    case SYS_kill:
+    case SYS_tgkill:
+    case SYS_rt_sigqueueinfo:
+    case SYS_rt_tgsigqueueinfo:
+        // Itself alone: without a pid namespace it sees the caller's other processes. Its number stays the same when it is executed.
+        emit_load_argument(program, 0);
+        emit(program, BPF_JMP | BPF_JEQ | BPF_K, 1, 0, (uint32_t)getpid());
+        emit_return(program, REFUSE);
+        emit_return(program, SECCOMP_RET_ALLOW);
+        return;
+    case SYS_prlimit64:
+        emit_load_argument(program, 0);
+        emit(program, BPF_JMP | BPF_JEQ | BPF_K, 1, 0, 0);
+        emit_return(program, REFUSE);
+        emit_return(program, SECCOMP_RET_ALLOW);
+        return;
+    case SYS_fcntl:
+        // Signals to others by way of a descriptor; leases, which hold up whoever opens a file of the caller's for writing.
+        emit_load_argument(program, 1);
+        emit_refuse_if_equal(program, F_SETOWN);
+        emit_refuse_if_equal(program, F_SETOWN_EX);
+        emit_refuse_if_equal(program, F_SETSIG);
+        emit_refuse_if_equal(program, F_SETLEASE);
+        emit_refuse_if_equal(program, F_NOTIFY);
+        emit_return(program, SECCOMP_RET_ALLOW);
+        return;
     case SYS_ioctl:
         // Typing into a terminal that was inherited as stderr.
         emit_load_argument(program, 1);
         emit_refuse_if_equal(program, TIOCSTI);
         emit_refuse_if_equal(program, TIOCLINUX);
+        emit_refuse_if_equal(program, FIOSETOWN);
+        emit_refuse_if_equal(program, SIOCSPGRP);
         // Attributes of a file that belongs to the caller, on a descriptor for reading.
         emit_refuse_if_equal(program, (uint32_t)FS_IOC_SETFLAGS);
         emit_refuse_if_equal(program, (uint32_t)FS_IOC_FSSETXATTR);
