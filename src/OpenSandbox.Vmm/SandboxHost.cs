@@ -186,7 +186,7 @@ public sealed partial class SandboxHost : IAsyncDisposable
         spec.Validate(Options);
 
         // What the host requires now is kept with the sandbox: another host that requires less is not to wake it with less.
-        spec = spec with { Isolation = Options.Isolation.And(spec.Isolation) };
+        spec = spec with { Isolation = Options.Isolation.And(spec.Isolation).And(spec.HostCpuMaxPercent is null ? null : Jail.WithCpuLimit) };
         Jail.EnsurePossible(null, spec.Isolation, Interop.Libc.GetEffectiveUserId() == 0, _context.Cgroups);
         cancellationToken.ThrowIfCancellationRequested();
         EnsureMemory(spec.MemoryMib ?? Options.BaseMemoryMib);

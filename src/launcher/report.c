@@ -59,6 +59,15 @@ void report_relay(enum message kind, const char *text) {
     }
 }
 
+static _Noreturn void end_with(const char *text) {
+    if (supervisor >= 0) {
+        send_line(supervisor, (const char[]){MESSAGE_ERROR, 0}, text);
+    } else {
+        report_relay(MESSAGE_ERROR, text);
+    }
+    _exit(EXIT_LAUNCHER_FAILED);
+}
+
 void report_required(const char *names) { required = names; }
 
 bool report_is_required(const char *control) {
@@ -73,7 +82,9 @@ bool report_is_required(const char *control) {
 
 void report_missing(const char *control) {
     if (report_is_required(control)) {
-        fail_with(ENOTSUP, "required %s", control);
+        char text[MAX_LINE];
+        snprintf(text, sizeof text, "required %s", control);
+        end_with(text);
     }
     if (supervisor >= 0) {
         send_line(supervisor, (const char[]){MESSAGE_MISSING, 0}, control);
@@ -96,10 +107,5 @@ _Noreturn void fail_with(int error, const char *format, ...) {
 
     char text[MAX_LINE];
     snprintf(text, sizeof text, "%s: %s (%d)", step, strerror(error), error);
-    if (supervisor >= 0) {
-        send_line(supervisor, (const char[]){MESSAGE_ERROR, 0}, text);
-    } else {
-        report_relay(MESSAGE_ERROR, text);
-    }
-    _exit(EXIT_LAUNCHER_FAILED);
+    end_with(text);
 }

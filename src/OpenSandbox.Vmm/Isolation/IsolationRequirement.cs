@@ -64,8 +64,17 @@ public sealed record IsolationRequirement
     internal IsolationRequirement And(IsolationRequirement? other) => other is null || other == this
         ? this
         : new IsolationRequirement(
-            Level is null || other.Level is null ? Level ?? other.Level : (IsolationLevel)Math.Min((int)Level, (int)other.Level),
+            Stricter(Level, other.Level),
             Ordered([.. Controls, .. other.Controls]));
+
+    // The best effort is more than none on purpose.
+    private static IsolationLevel? Stricter(IsolationLevel? one, IsolationLevel? other) => (one, other) switch
+    {
+        (null, IsolationLevel.None) or (IsolationLevel.None, null) => null,
+        (null, _) => other,
+        (_, null) => one,
+        _ => (IsolationLevel)Math.Min((int)one, (int)other),
+    };
 
     private static IsolationControl[] Ordered(IReadOnlyList<IsolationControl> controls) => [.. controls.Distinct().Order()];
 }

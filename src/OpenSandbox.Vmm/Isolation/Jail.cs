@@ -8,6 +8,9 @@ internal static class Jail
 {
     private const string RootRemedy = "Run the host as root, or require no more than IsolationLevel.Rootless (docs/isolation.md)";
 
+    /// <summary>What asking for a limit of CPU time amounts to.</summary>
+    internal static IsolationRequirement WithCpuLimit { get; } = IsolationRequirement.Make(null, [IsolationControl.CpuLimit]);
+
     /// <summary>What the launcher calls the controls that it may report as missing.</summary>
     private static readonly (IsolationControl Control, string Name)[] s_names =
     [
@@ -150,7 +153,7 @@ internal static class Jail
                 return (false, "no jail was asked for, or root's could not be made");
             case IsolationControl.OwnRoot or IsolationControl.OwnProc when !jailed:
                 return (false, "it needs namespaces");
-            case IsolationControl.FileRules when confinement.Mode == IsolationLevel.Full && FindMissing(confinement, control) is null && !context.Options.Isolation.Controls.Contains(control):
+            case IsolationControl.FileRules when !confinement.FileRules:
                 return (false, "not needed: with a root and a uid of its own there is nothing to open; require it to have it besides");
             case IsolationControl.MemoryLimit or IsolationControl.ProcessLimit or IsolationControl.CpuLimit when cgroup?.Controls(control) == true:
                 return (true, cgroup.ByController[control]);

@@ -56,6 +56,7 @@ internal sealed partial class VirtualMachine
         return new VmConfinement(
             _mode,
             _uid is not null,
+            _mode != IsolationLevel.Full || _requirement?.Controls.Contains(IsolationControl.FileRules) == true,
             LauncherReport.FindMissing(report),
             _cgroup?.ByController ?? new Dictionary<IsolationControl, string>(),
             _cgroup?.FixedBytes ?? 0);

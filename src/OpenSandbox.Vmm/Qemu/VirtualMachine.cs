@@ -42,7 +42,7 @@ internal sealed partial class VirtualMachine : IAsyncDisposable
         _context = context;
         Name = launch.Name;
         Accelerator = launch.Shape.Accelerator;
-        _requirement = launch.Isolation;
+        _requirement = launch.Isolation ?? context.Options.Isolation;
         _mode = mode;
         _cgroup = cgroup;
         _launcher = launcher;
