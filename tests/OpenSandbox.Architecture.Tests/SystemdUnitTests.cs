@@ -25,7 +25,7 @@ public sealed class SystemdUnitTests
     public void Unit_HasNothingThatTheJailCannotBeMadeUnder(string key) => Assert.DoesNotContain(Settings("Service"), setting => setting.Key == key);
 
     [Fact]
-    public void Unit_IsAcceptedBySystemd()
+    public async Task Unit_IsAcceptedBySystemd()
     {
         if (!File.Exists(Analyze))
         {
@@ -39,14 +39,15 @@ public sealed class SystemdUnitTests
         {
             // The program is the reader's; that it is not installed here is not the unit's fault.
             string file = Path.Combine(directory, "opensandbox.service");
-            File.WriteAllText(file, Unit().Replace("/usr/bin/dotnet", "/bin/true", StringComparison.Ordinal));
+            await File.WriteAllTextAsync(file, Unit().Replace("/usr/bin/dotnet", "/bin/true", StringComparison.Ordinal));
             var start = new ProcessStartInfo(Analyze, ["verify", "--man=no", "--recursive-errors=no", file]) { RedirectStandardError = true, RedirectStandardOutput = true };
             using Process process = Process.Start(start)!;
-            Task<string> output = process.StandardOutput.ReadToEndAsync();
-            string error = process.StandardError.ReadToEnd();
-            Assert.True(process.WaitForExit(s_limit), "systemd-analyze does not end");
+            using var deadline = new CancellationTokenSource(s_limit);
+            Task<string> output = process.StandardOutput.ReadToEndAsync(deadline.Token);
+            string error = await process.StandardError.ReadToEndAsync(deadline.Token);
+            await process.WaitForExitAsync(deadline.Token);
 
-            Assert.True(process.ExitCode == 0, error + output.Result);
+            Assert.True(process.ExitCode == 0, error + await output);
             Assert.DoesNotContain("opensandbox.service", error, StringComparison.Ordinal);
         }
         finally
