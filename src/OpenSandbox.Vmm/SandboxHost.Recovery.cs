@@ -259,7 +259,10 @@ public sealed partial class SandboxHost
                 ResumeResult resumed = await stream
                     .GetResultAsync(ProtocolJsonContext.Default.ResumeResult, deadline.Token)
                     .ConfigureAwait(false);
-                return (new SandboxRun(machine, manifest.Golden!.ToReference(), disks, resumed), disks);
+                return (new SandboxRun(machine, manifest.Golden!.ToReference(), disks, resumed)
+                {
+                    Isolation = await machine.GetIsolationAsync(deadline.Token).ConfigureAwait(false),
+                }, disks);
             }
         }
         catch (Exception failure)

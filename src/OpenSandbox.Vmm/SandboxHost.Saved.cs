@@ -96,6 +96,7 @@ public sealed partial class SandboxHost
                 var start = new MachineStart(id, spec, saved.Golden, saved.Disks.Extend(newLayer))
                 {
                     Memory = saved.Memory,
+                    MemoryMib = limits.MemoryMib,
                     RenewIdentity = renewIdentity,
                     Detached = NewDetachment(id, spec),
                 };

@@ -22,8 +22,18 @@ public sealed record SandboxHostOptions
     /// <summary>Which accelerator to use. Default: <see cref="AcceleratorChoice.Auto"/>.</summary>
     public AcceleratorChoice Accelerator { get; init; }
 
-    /// <summary>What stands between QEMU and the host. Default: <see cref="IsolationLevel.Full"/>.</summary>
-    public IsolationLevel Isolation { get; init; }
+    /// <summary>
+    /// What must stand between QEMU and the host; sandboxes keep it when they are saved. Default: <see cref="IsolationLevel.Full"/>, which
+    /// needs root; other users choose <see cref="IsolationLevel.Rootless"/>.
+    /// </summary>
+    public IsolationRequirement Isolation { get; init; } = IsolationLevel.Full;
+
+    /// <summary>
+    /// A cgroup below which each QEMU gets one of its own: the absolute path of a directory of cgroup v2 that is this process's to use.
+    /// Default: <c>OPENSANDBOX_CGROUP</c>, else <see langword="null"/>: below this process's own cgroups where they are delegated to it (v2)
+    /// or can be written (v1), else none.
+    /// </summary>
+    public string? CgroupParent { get; init; } = Environment.GetEnvironmentVariable("OPENSANDBOX_CGROUP") is { Length: > 0 } cgroup ? cgroup : null;
 
     /// <summary>Virtual CPUs of every sandbox, 1 to 16; part of the golden snapshot. Default: 2.</summary>
     public int VcpuCount { get; init; } = 2;
@@ -110,6 +120,12 @@ public sealed record SandboxHostOptions
         foreach (TimeSpan limit in (ReadOnlySpan<TimeSpan>)[StartTimeout, GoldenBuildTimeout, KvmProbeTimeout, RequestTimeout, ResizeTimeout, KillTimeout])
         {
             ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(limit, TimeSpan.Zero);
+        }
+
+        ArgumentNullException.ThrowIfNull(Isolation);
+        if (CgroupParent is not null && !Path.IsPathFullyQualified(CgroupParent))
+        {
+            throw new ArgumentException($"'{CgroupParent}' is not the absolute path of a cgroup", nameof(CgroupParent));
         }
 
         ArgumentException.ThrowIfNullOrWhiteSpace(Region);

@@ -124,4 +124,13 @@ internal static partial class VmmLog
 
     [LoggerMessage(4105, LogLevel.Error, "Pool of {Image}: it failed by a defect and tries again later")]
     internal static partial void PoolFailed(ILogger logger, string image, Exception failure);
+
+    [LoggerMessage(4200, LogLevel.Debug, "{Path} is left to be swept: {Reason}")]
+    internal static partial void CgroupLeft(ILogger logger, string path, string reason);
+
+    [LoggerMessage(4201, LogLevel.Warning, "The memory limit of {Path} stays higher than asked for: {Reason}")]
+    internal static partial void CgroupLimitKept(ILogger logger, string path, string reason);
+
+    [LoggerMessage(4202, LogLevel.Warning, "Sandbox {SandboxId} is confined less than it could be, as was allowed: {Missing}")]
+    internal static partial void IsolationReduced(ILogger logger, string sandboxId, string missing);
 }

@@ -29,6 +29,7 @@ internal sealed class ListCommand : Command, IHasExamples
         Examples:
           opensandbox ls
           opensandbox ls --json | jq -r '.[] | select(.image == "default") | .id'
+          opensandbox ls --json | jq '.[].isolation | .level, (.controls[] | select(.inForce | not))'
         """;
 
     /// <summary>Asks all kept sandboxes what they are; those that are gone are not among them.</summary>

@@ -36,10 +36,10 @@ internal sealed class SandboxOptions
         CustomParser = ParseAccelerator,
     };
 
-    private readonly Option<IsolationLevel> _isolation = new("--isolation")
+    private readonly Option<IsolationRequirement?> _isolation = new("--isolation")
     {
-        Description = "full (QEMU in a jail of its own; needs root) or none, only for code that you trust (default: full)",
-        HelpName = "full|none",
+        Description = "full (QEMU in a jail of its own; needs root), rootless (through a user namespace), best (what can be had) or none, only for code that you trust (default: full)",
+        HelpName = "full|rootless|best|none",
         CustomParser = ParseIsolation,
     };
 
@@ -65,7 +65,7 @@ internal sealed class SandboxOptions
     internal SandboxHostOptions ReadHost(ParseResult parsed) => new()
     {
         Accelerator = parsed.GetValue(_accelerator),
-        Isolation = parsed.GetValue(_isolation),
+        Isolation = parsed.GetValue(_isolation) ?? IsolationLevel.Full,
     };
 
     /// <summary>The sandbox that was asked for.</summary>
@@ -118,16 +118,18 @@ internal sealed class SandboxOptions
         }
     }
 
-    private static IsolationLevel ParseIsolation(ArgumentResult result)
+    private static IsolationRequirement? ParseIsolation(ArgumentResult result)
     {
         string text = result.Tokens[0].Value;
         switch (text)
         {
             case "full": return IsolationLevel.Full;
+            case "rootless": return IsolationLevel.Rootless;
+            case "best": return IsolationRequirement.BestEffort;
             case "none": return IsolationLevel.None;
             default:
-                result.AddError($"option --isolation: '{text}' is none of full, none");
-                return default;
+                result.AddError($"option --isolation: '{text}' is none of full, rootless, best, none");
+                return null;
         }
     }
 }

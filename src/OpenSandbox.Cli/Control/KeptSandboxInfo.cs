@@ -28,4 +28,7 @@ internal sealed record KeptSandboxInfo
 
     /// <summary>Whether that process runs in the background.</summary>
     public bool Detached { get; init; }
+
+    /// <summary>What stands between its QEMU and the host; nothing where its keeper does not say.</summary>
+    public KeptIsolation? Isolation { get; init; }
 }

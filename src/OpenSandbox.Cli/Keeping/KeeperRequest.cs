@@ -17,8 +17,8 @@ internal sealed record KeeperRequest
     /// <summary>The accelerator to use.</summary>
     public AcceleratorChoice Accelerator { get; init; }
 
-    /// <summary>What stands between QEMU and the host.</summary>
-    public IsolationLevel Isolation { get; init; }
+    /// <summary>The weakest isolation that will do; nothing: the best that can be had.</summary>
+    public IsolationLevel? Isolation { get; init; }
 
     /// <summary>The sandbox's image.</summary>
     public string? Image { get; init; }
@@ -39,7 +39,7 @@ internal sealed record KeeperRequest
         AssetsDirectory = AssetsDirectory,
         RuntimeDirectory = RuntimeDirectory,
         Accelerator = Accelerator,
-        Isolation = Isolation,
+        Isolation = Isolation is IsolationLevel level ? level : IsolationRequirement.BestEffort,
     };
 
     /// <summary>The sandbox.</summary>
@@ -52,7 +52,7 @@ internal sealed record KeeperRequest
         AssetsDirectory = Path.GetFullPath(host.AssetsDirectory),
         RuntimeDirectory = Path.GetFullPath(host.RuntimeDirectory),
         Accelerator = host.Accelerator,
-        Isolation = host.Isolation,
+        Isolation = host.Isolation.Level,
         Image = spec.Image,
         MemoryMib = spec.MemoryMib,
         PidsMax = spec.PidsMax,

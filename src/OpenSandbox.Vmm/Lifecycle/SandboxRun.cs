@@ -32,6 +32,9 @@ internal sealed class SandboxRun
 
     internal SandboxDisks Disks { get; }
 
+    /// <summary>What confines it.</summary>
+    internal required SandboxIsolation Isolation { get; init; }
+
     /// <summary>Whether it went on from saved memory, and not from the golden snapshot.</summary>
     internal bool FromMemory { get; init; }
 

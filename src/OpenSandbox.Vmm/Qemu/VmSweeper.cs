@@ -1,3 +1,4 @@
+using OpenSandbox.Vmm.Isolation;
 using OpenSandbox.Vmm.Processes;
 
 namespace OpenSandbox.Vmm.Qemu;
@@ -68,6 +69,11 @@ internal static class VmSweeper
         finally
         {
             processes.Forget();
+        }
+
+        if (record.Confinement is VmConfinement confinement)
+        {
+            context.Cgroups.Adopt(confinement.Cgroups, confinement.FixedBytes)?.Remove();
         }
     }
 }
