@@ -23,8 +23,15 @@ public sealed record ForkOptions
     /// <summary>Host name. Default: each fork's id.</summary>
     public string? Hostname { get; init; }
 
-    internal SandboxSpec Apply(SandboxSpec parent, EgressPolicy inForce) => parent with
+    /// <summary>When their time is up, instead of as the parent's; a lifetime counts from when they are made. Default: the parent's.</summary>
+    public SandboxExpiry? Expiry { get; init; }
+
+    /// <param name="parent">What the parent is made of.</param>
+    /// <param name="inForce">The parent's policy now.</param>
+    /// <param name="expiry">The parent's expiry now.</param>
+    internal SandboxSpec Apply(SandboxSpec parent, EgressPolicy inForce, SandboxExpiry expiry) => parent with
     {
+        Expiry = Expiry ?? expiry,
         EnvironmentVariables = EnvironmentVariables ?? parent.EnvironmentVariables,
         Metadata = Metadata ?? parent.Metadata,
         Egress = Egress ?? inForce,

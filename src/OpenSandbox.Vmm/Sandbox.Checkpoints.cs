@@ -1,6 +1,7 @@
 using OpenSandbox.Vmm.Lifecycle;
 using OpenSandbox.Vmm.Snapshots;
 using OpenSandbox.Vmm.State;
+using OpenSandbox.Vmm.Telemetry;
 
 namespace OpenSandbox.Vmm;
 
@@ -24,7 +25,8 @@ public sealed partial class Sandbox
         options ??= CheckpointOptions.Default;
         options.Validate();
         EnsureRunning();
-        return OperateAsync("making a checkpoint", token => CheckpointNowAsync(options, token), cancellationToken);
+        return Operation.Checkpoint.RunAsync(
+            Id, () => OperateAsync("making a checkpoint", token => CheckpointNowAsync(options, token), cancellationToken));
     }
 
     /// <summary>The checkpoints of this sandbox, oldest first.</summary>
@@ -49,7 +51,8 @@ public sealed partial class Sandbox
         SandboxHost.ValidateCheckpointId(checkpointId);
         options ??= WakeOptions.Default;
         options.Validate();
-        return OperateAsync("going back to a checkpoint", token => RestoreNowAsync(checkpointId, options, token), cancellationToken);
+        return Operation.Restore.RunAsync(
+            Id, () => OperateAsync("going back to a checkpoint", token => RestoreNowAsync(checkpointId, options, token), cancellationToken));
     }
 
     private async Task<SandboxCheckpoint> CheckpointNowAsync(CheckpointOptions options, CancellationToken cancellationToken)
@@ -61,6 +64,7 @@ public sealed partial class Sandbox
             SnapshotManifest saved = await SaveCutAsync(cut, options, cancellationToken).ConfigureAwait(false);
             _host.DigestSoon(saved.Id, cut.Disks.Share());
             _host.RetainCheckpoints(Id, options.KeepLast, saved.Id);
+            Tell(SandboxEventKind.Checkpointed, new SandboxEventDetails { CheckpointId = saved.Id });
             VmmLog.CheckpointMade(_host.Logger, Id, saved.Id, (long)cut.Stopped.TotalMilliseconds);
             return new SandboxCheckpoint(saved) { Stopped = cut.Stopped, StoodStill = cut.StoodStill };
         }
@@ -88,6 +92,7 @@ public sealed partial class Sandbox
                     staging.Id, SnapshotKind.Checkpoint, Id, options.Name, cut.Golden, memory, chains, record) with
                 {
                     Retained = options.Retained,
+                    Expiry = DescribeExpiry(),
                 };
                 staging.Publish(manifest);
                 Fault.Point(FaultPoints.CheckpointPublished);
@@ -150,6 +155,7 @@ public sealed partial class Sandbox
             }
 
             var result = new SandboxWake(run.FromMemory, reasons, Options.TimeProvider.GetElapsedTime(started));
+            TellBack(SandboxEventKind.Restored, result, checkpointId);
             VmmLog.SandboxRestored(_host.Logger, Id, checkpointId, run.FromMemory, (long)result.Duration.TotalMilliseconds);
             return result;
         }

@@ -1,4 +1,5 @@
 using OpenSandbox.Vmm.State;
+using OpenSandbox.Vmm.Telemetry;
 
 namespace OpenSandbox.Vmm;
 
@@ -14,7 +15,6 @@ public sealed partial class Sandbox
     public async Task DeleteAsync(CancellationToken cancellationToken = default)
     {
         cancellationToken.ThrowIfCancellationRequested();
-        SandboxLock? held = null;
         lock (_operationGate)
         {
             if (Volatile.Read(ref _closing) == 0)
@@ -23,6 +23,16 @@ public sealed partial class Sandbox
             }
         }
 
+        await Operation.Delete.RunAsync(Id, async () =>
+        {
+            await DeleteNowAsync().ConfigureAwait(false);
+            return true;
+        }).ConfigureAwait(false);
+    }
+
+    private async Task DeleteNowAsync()
+    {
+        SandboxLock? held = null;
         if (_deleting)
         {
             // An operation that is under way may be committing: it ends first, and no other one begins.
@@ -36,6 +46,11 @@ public sealed partial class Sandbox
         await DisposeAsync().ConfigureAwait(false);
         if (held is null)
         {
+            if (_manifest is null)
+            {
+                TellDeleted(); // otherwise somebody else is deleting it
+            }
+
             return;
         }
 
@@ -61,6 +76,7 @@ public sealed partial class Sandbox
             held.Dispose();
         }
 
+        TellDeleted();
         _host.SweepSoon();
     }
 }

@@ -71,7 +71,7 @@ public sealed partial class Sandbox
     /// <summary>Writes down that the sandbox is being deleted, so that the next host finishes it.</summary>
     private void MarkDeleting(SandboxLock? held)
     {
-        if (held is null || _manifest is not SandboxManifest manifest)
+        if (held is null)
         {
             return;
         }
@@ -80,7 +80,10 @@ public sealed partial class Sandbox
         {
             lock (_recordGate)
             {
-                _manifest = _host.Store.CommitSandbox(held, manifest with { State = RecordedState.Deleting });
+                if (_manifest is SandboxManifest manifest)
+                {
+                    _manifest = _host.Store.CommitSandbox(held, manifest with { State = RecordedState.Deleting });
+                }
             }
 
             Fault.Point(FaultPoints.DeleteMarked);
@@ -100,12 +103,14 @@ public sealed partial class Sandbox
             return;
         }
 
+        Touch(); // from here on it can be idle again
         SandboxManifest next = await _host.DescribeRunningAsync(_manifest, run, lease, cancellationToken).ConfigureAwait(false);
         await Task.Run(
             () => Record(manifest => next with
             {
                 Generation = manifest.Generation,
                 Sandbox = SandboxRecord.From(Spec, LimitsRecord.From(limits), Network.Policy),
+                Expiry = DescribeExpiry(asleep: true),
             }),
             CancellationToken.None).ConfigureAwait(false);
     }

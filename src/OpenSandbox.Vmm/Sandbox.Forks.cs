@@ -3,6 +3,7 @@ using OpenSandbox.VirtioSerial;
 using OpenSandbox.Vmm.Lifecycle;
 using OpenSandbox.Vmm.Snapshots;
 using OpenSandbox.Vmm.State;
+using OpenSandbox.Vmm.Telemetry;
 
 namespace OpenSandbox.Vmm;
 
@@ -31,12 +32,14 @@ public sealed partial class Sandbox
     /// <exception cref="SandboxTimeoutException">The guest did not answer, or a copy was not ready in time.</exception>
     /// <exception cref="SandboxStateException">It does not run.</exception>
     /// <exception cref="SandboxLostException">The sandbox is gone.</exception>
-    public async Task<IReadOnlyList<Sandbox>> ForkAsync(
-        int count = 1, ForkOptions? options = null, CancellationToken cancellationToken = default)
+    public Task<IReadOnlyList<Sandbox>> ForkAsync(int count = 1, ForkOptions? options = null, CancellationToken cancellationToken = default) =>
+        Operation.Fork.RunAsync(Id, () => ForkNowAsync(count, options, cancellationToken));
+
+    private async Task<IReadOnlyList<Sandbox>> ForkNowAsync(int count, ForkOptions? options, CancellationToken cancellationToken)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(count, 1);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(count, MaxForks);
-        SandboxSpec spec = (options ?? ForkOptions.Default).Apply(Spec, Network.Policy);
+        SandboxSpec spec = (options ?? ForkOptions.Default).Apply(Spec, Network.Policy, _host.Inherit(Expiry));
         spec.Validate(Options);
         EnsureRunning();
         using SandboxCut cut = await OperateAsync("forking", token => CutAsync("forking", memory: true, token), cancellationToken)
@@ -50,7 +53,7 @@ public sealed partial class Sandbox
             throw await ExplainAsync(damaged, "forking").ConfigureAwait(false);
         }
 
-        IReadOnlyList<Sandbox> forks = await _host.StartForksAsync(count, spec, cut, cancellationToken).ConfigureAwait(false);
+        IReadOnlyList<Sandbox> forks = await _host.StartForksAsync(count, spec, cut, Id, cancellationToken).ConfigureAwait(false);
         VmmLog.SandboxForked(_host.Logger, Id, count, (long)cut.Stopped.TotalMilliseconds);
         return forks;
     }
@@ -192,6 +195,7 @@ public sealed partial class Sandbox
         try
         {
             await standstill.ReleaseAsync(failed: false).ConfigureAwait(false);
+            SandboxMetrics.StandstillDuration.Record(standstill.StoodStill.TotalSeconds);
             return cut is null ? null : cut with { StoodStill = standstill.StoodStill };
         }
         catch

@@ -30,7 +30,7 @@ public sealed partial class Sandbox
     /// <exception cref="SandboxStateException">It does not run.</exception>
     /// <exception cref="SandboxLostException">The sandbox is gone.</exception>
     public Task<SandboxHibernation> HibernateAsync(CancellationToken cancellationToken = default) =>
-        OperateAsync("hibernating", HibernateNowAsync, cancellationToken);
+        HibernateMeasuredAsync(expired: false, () => OperateAsync("hibernating", HibernateNowAsync, cancellationToken));
 
     /// <summary>Gets the sandbox back. Calls while it is waking share one wake; one that runs is left as it is.</summary>
     /// <param name="options">Default: see <see cref="WakeOptions"/>.</param>
@@ -60,18 +60,19 @@ public sealed partial class Sandbox
             }
 
             // One for all who ask: none of them may stop it for the others.
-            waking = _waking ??= WakeSharedAsync(options);
+            waking = _waking ??= WakeSharedAsync(options, byUse: false);
         }
 
         return await waking.WaitAsync(cancellationToken).ConfigureAwait(false);
     }
 
-    private async Task<SandboxWake> WakeSharedAsync(WakeOptions options)
+    private async Task<SandboxWake> WakeSharedAsync(WakeOptions options, bool byUse)
     {
         await Task.Yield(); // the gate is held by the caller
         try
         {
-            return await OperateAsync("waking", token => WakeNowAsync(options, token), CancellationToken.None).ConfigureAwait(false);
+            return await WakeMeasuredAsync(
+                byUse, () => OperateAsync("waking", token => WakeNowAsync(options, byUse, token), CancellationToken.None)).ConfigureAwait(false);
         }
         finally
         {
@@ -123,6 +124,7 @@ public sealed partial class Sandbox
         Enter(SandboxState.Hibernated);
         BeginCompaction(disks);
         SandboxHibernation result = Describe(saved.Id, saved.Memory, started);
+        Tell(SandboxEventKind.Hibernated, new SandboxEventDetails { Duration = result.Duration });
         VmmLog.SandboxHibernated(_host.Logger, Id, result.MemoryPages, result.MemoryBytes, (long)result.Duration.TotalMilliseconds);
         return result;
     }
@@ -209,7 +211,7 @@ public sealed partial class Sandbox
             Sandbox = record,
             Disks = chains,
             SnapshotId = snapshot.Id,
-            Expiry = _manifest?.Expiry,
+            Expiry = DescribeExpiry(asleep: true),
         };
         lock (_recordGate)
         {
@@ -226,7 +228,7 @@ public sealed partial class Sandbox
         return snapshot;
     }
 
-    private async Task<SandboxWake> WakeNowAsync(WakeOptions options, CancellationToken cancellationToken)
+    private async Task<SandboxWake> WakeNowAsync(WakeOptions options, bool byUse, CancellationToken cancellationToken)
     {
         if (State == SandboxState.Running)
         {
@@ -235,7 +237,7 @@ public sealed partial class Sandbox
 
         if (State == SandboxState.Crashed)
         {
-            return await BootNowAsync(options, cancellationToken).ConfigureAwait(false);
+            return await BootNowAsync(options, byUse, cancellationToken).ConfigureAwait(false);
         }
 
         if (State != SandboxState.Hibernated || _manifest?.SnapshotId is not string snapshotId)
@@ -258,6 +260,7 @@ public sealed partial class Sandbox
             Fault.Point(FaultPoints.WakeStarted);
             await CommitRunAsync(run, limits, lease, snapshotId, cancellationToken).ConfigureAwait(false);
             var result = new SandboxWake(run.FromMemory, reasons, Options.TimeProvider.GetElapsedTime(started));
+            TellBack(SandboxEventKind.Woken, result, byUse: byUse);
             VmmLog.SandboxWoken(_host.Logger, Id, run.FromMemory, (long)result.Duration.TotalMilliseconds);
             return result;
         }
@@ -299,7 +302,7 @@ public sealed partial class Sandbox
     }
 
     /// <summary>Boots a detached sandbox whose VM has died from its disks, as they were at that moment.</summary>
-    private async Task<SandboxWake> BootNowAsync(WakeOptions options, CancellationToken cancellationToken)
+    private async Task<SandboxWake> BootNowAsync(WakeOptions options, bool byUse, CancellationToken cancellationToken)
     {
         SandboxManifest manifest = _manifest ?? throw NotRunning();
         string reason = Volatile.Read(ref _crash)?.Description ?? "its VM has ended";
@@ -326,6 +329,7 @@ public sealed partial class Sandbox
                 .ConfigureAwait(false);
             await CommitRunAsync(run, last.ToLimits(run.Resumed.MemoryBytes), lease, null, cancellationToken).ConfigureAwait(false);
             var result = new SandboxWake(memoryRestored: false, [reason], Options.TimeProvider.GetElapsedTime(started));
+            TellBack(SandboxEventKind.Woken, result, byUse: byUse);
             VmmLog.SandboxWoken(_host.Logger, Id, memory: false, (long)result.Duration.TotalMilliseconds);
             return result;
         }

@@ -95,10 +95,11 @@ public sealed partial class Sandbox
     }
 
     /// <summary>Goes to another state; those who wait for a change look again.</summary>
-    private void Enter(SandboxState state)
+    private void Enter(SandboxState state, SandboxState? from = null)
     {
-        Volatile.Write(ref _state, (int)state);
+        from ??= (SandboxState)Interlocked.Exchange(ref _state, (int)state);
         Interlocked.Exchange(ref _transition, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).TrySetResult();
+        ExpiryEntered(from.Value, state);
     }
 
     private async Task CloseAsync()
@@ -106,7 +107,7 @@ public sealed partial class Sandbox
         SandboxRun? run = await InterruptOperationAsync().ConfigureAwait(false);
         if (run is null)
         {
-            await StopAsync(new SandboxExit(SandboxExitReason.Released, "its owner let go of it")).ConfigureAwait(false);
+            await StopAsync(_expired ?? new SandboxExit(SandboxExitReason.Released, "its owner let go of it")).ConfigureAwait(false);
             return;
         }
 
@@ -114,7 +115,7 @@ public sealed partial class Sandbox
         run.RequestEnd(
             run.Release
                 ? new SandboxExit(SandboxExitReason.Released, "its owner let go of it; it runs on")
-                : new SandboxExit(SandboxExitReason.Destroyed, "its owner ended it"));
+                : _expired ?? new SandboxExit(SandboxExitReason.Destroyed, "its owner ended it"));
         await run.Ended.ConfigureAwait(false);
     }
 
@@ -131,6 +132,7 @@ public sealed partial class Sandbox
             Volatile.Write(ref _crash, crash);
             exit = null;
             Enter(SandboxState.Crashed);
+            Tell(SandboxEventKind.Crashed, new SandboxEventDetails { Exit = crash });
             VmmLog.SandboxCrashed(_host.Logger, Id, crash.Description);
         }
 
@@ -170,10 +172,15 @@ public sealed partial class Sandbox
         Interlocked.CompareExchange(ref _exit, exit, null);
         await _gateway.DisposeAsync().ConfigureAwait(false);
         Enter(SandboxState.Stopped);
-        _lock?.Dispose();
+        if (!_deleting)
+        {
+            Interlocked.Exchange(ref _lock, null)?.Dispose(); // who deletes it still needs the lock, and gives it back
+        }
+
         _host.Forget(this);
+        TellEnd(exit);
         _stopped.TrySetResult(exit);
-        if (exit.Reason is SandboxExitReason.Destroyed or SandboxExitReason.Released)
+        if (exit.Reason is SandboxExitReason.Destroyed or SandboxExitReason.Released or SandboxExitReason.Expired)
         {
             VmmLog.SandboxEnded(_host.Logger, Id, exit.Description);
         }

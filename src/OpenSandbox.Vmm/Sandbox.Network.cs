@@ -1,4 +1,5 @@
 using OpenSandbox.VirtioSerial;
+using OpenSandbox.Vmm.Expiry;
 
 namespace OpenSandbox.Vmm;
 
@@ -22,7 +23,7 @@ public sealed partial class Sandbox
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(port, 1);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(port, ushort.MaxValue);
-        EnsureRunning();
+        using SandboxUse use = await UseAsync(cancellationToken).ConfigureAwait(false);
         string what = $"connecting to port {port}";
         GuestStream? stream = null;
         using CancellationTokenSource deadline = Deadlines.Start(Options.RequestTimeout, Options.TimeProvider, cancellationToken);

@@ -51,6 +51,7 @@ public sealed partial class Sandbox
             }
 
             done.SetResult();
+            ScheduleExpiry();
         }
     }
 

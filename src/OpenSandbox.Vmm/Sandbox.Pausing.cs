@@ -52,6 +52,7 @@ public sealed partial class Sandbox
 
             _pause = standstill;
             EnterFrom(SandboxState.Running, SandboxState.Paused);
+            Tell(SandboxEventKind.Paused);
             return new SandboxPause(options.PageOut ? await PageOutAsync(run).ConfigureAwait(false) : 0);
         }
         catch (Exception failure) when (failure is not (SandboxException or OperationCanceledException))
@@ -79,6 +80,7 @@ public sealed partial class Sandbox
             _pause = null;
             await standstill.ReleaseAsync(failed: false).ConfigureAwait(false);
             EnterFrom(SandboxState.Paused, SandboxState.Running);
+            Tell(SandboxEventKind.Resumed);
             return true;
         }
         catch (Exception failure) when (failure is not (SandboxException or OperationCanceledException))
@@ -92,7 +94,7 @@ public sealed partial class Sandbox
     {
         if (Interlocked.CompareExchange(ref _state, (int)to, (int)from) == (int)from)
         {
-            Enter(to);
+            Enter(to, from);
         }
     }
 

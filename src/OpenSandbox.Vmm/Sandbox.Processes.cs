@@ -1,4 +1,5 @@
 using OpenSandbox.VirtioSerial;
+using OpenSandbox.Vmm.Expiry;
 
 namespace OpenSandbox.Vmm;
 
@@ -57,7 +58,7 @@ public sealed partial class Sandbox
         GuestText.ValidateArguments(argv, nameof(argv));
         options ??= StartOptions.Default;
         options.Validate();
-        EnsureRunning();
+        using SandboxUse use = await UseAsync(cancellationToken).ConfigureAwait(false);
         GuestStream stream = await OpenStreamAsync(new OpenRequest { Op = Operations.Start, Start = Describe(argv, options) }).ConfigureAwait(false);
         return await SandboxProcess
             .OpenAsync(this, stream, $"starting {argv[0]}", options.Detached ? ProcessHold.Input : ProcessHold.Owner, options.Timeout, cancellationToken)
@@ -72,7 +73,7 @@ public sealed partial class Sandbox
     public async Task<SandboxUsage> GetUsageAsync(CancellationToken cancellationToken = default)
     {
         UsageResult usage = await Processes
-            .AskAsync(new OpenRequest { Op = Operations.Usage }, "reading usage", ProtocolJsonContext.Default.UsageResult, cancellationToken)
+            .AskAsync(new OpenRequest { Op = Operations.Usage }, "reading usage", ProtocolJsonContext.Default.UsageResult, cancellationToken, uses: false)
             .ConfigureAwait(false);
         return new SandboxUsage
         {

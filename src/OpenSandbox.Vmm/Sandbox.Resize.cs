@@ -1,4 +1,5 @@
 using OpenSandbox.Vmm.State;
+using OpenSandbox.Vmm.Telemetry;
 
 namespace OpenSandbox.Vmm;
 
@@ -51,19 +52,28 @@ public sealed partial class Sandbox
         ArgumentNullException.ThrowIfNull(resize);
         resize.Validate(Options);
         EnsureRunning();
-        Task<SandboxLimits> resizing = Run.Resizer.ResizeAsync(resize, cancellationToken);
-        return IsDetached ? RecordedAsync() : resizing;
+        return Operation.Resize.RunAsync(Id, ResizeNowAsync);
 
-        async Task<SandboxLimits> RecordedAsync()
+        async Task<SandboxLimits> ResizeNowAsync()
         {
             try
             {
-                return await resizing.ConfigureAwait(false);
+                SandboxLimits limits = await Run.Resizer.ResizeAsync(resize, cancellationToken).ConfigureAwait(false);
+                Tell(SandboxEventKind.Resized, new SandboxEventDetails { Limits = limits });
+                return limits;
+            }
+            catch (SandboxResizeException partly)
+            {
+                Tell(SandboxEventKind.Resized, new SandboxEventDetails { Limits = partly.Limits });
+                throw;
             }
             finally
             {
                 // Also a change that came only part of the way is one.
-                await Task.Run(RecordChanges, CancellationToken.None).ConfigureAwait(false);
+                if (IsDetached)
+                {
+                    await Task.Run(RecordChanges, CancellationToken.None).ConfigureAwait(false);
+                }
             }
         }
     }

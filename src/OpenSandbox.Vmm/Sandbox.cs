@@ -46,6 +46,7 @@ public sealed partial class Sandbox : IAsyncDisposable
         (_lock, _manifest) = registered is { } known ? (known.Lock, known.Manifest) : (null, null);
         CreatedAt = _manifest?.CreatedAt ?? host.Options.TimeProvider.GetUtcNow();
         Files = new SandboxFiles(this);
+        _terms = BeginExpiry();
         _gateway = new EgressGateway(id, spec.Egress, host.GatewayOptions(spec), host.Logger);
         Network = new SandboxNetwork(_gateway, RecordChanges);
         Processes = new SandboxProcesses(this);
@@ -64,6 +65,9 @@ public sealed partial class Sandbox : IAsyncDisposable
     /// Whether the machine that it has now went on from saved memory (a wake, a fork), and not from the golden snapshot; no while it has none.
     /// </summary>
     public bool StartedFromMemory => Volatile.Read(ref _run)?.FromMemory ?? false;
+
+    /// <summary>Whether a pool had the machine ready that it has now.</summary>
+    internal bool IsFromPool => Volatile.Read(ref _run)?.FromPool ?? false;
 
     /// <summary>When it was ready.</summary>
     public DateTimeOffset CreatedAt { get; }
@@ -126,12 +130,25 @@ public sealed partial class Sandbox : IAsyncDisposable
     /// The command's own timeout passed and the guest did not say so within <see cref="SandboxHostOptions.RequestTimeout"/>.
     /// </exception>
     /// <exception cref="SandboxLostException">The sandbox is gone.</exception>
-    public async Task<ExecResult> ExecAsync(
-        IReadOnlyList<string> command, ExecOptions? options = null, CancellationToken cancellationToken = default)
+    public Task<ExecResult> ExecAsync(
+        IReadOnlyList<string> command, ExecOptions? options = null, CancellationToken cancellationToken = default) =>
+        IsExecWatched ? ExecWatchedAsync(command, options, cancellationToken) : ExecNowAsync(command, options, cancellationToken);
+
+    private async Task<ExecResult> ExecNowAsync(IReadOnlyList<string> command, ExecOptions? options, CancellationToken cancellationToken)
     {
         options ??= ExecOptions.Default;
-        GuestStream stream = await OpenAsync(command, options, options.StandardInput is not null).ConfigureAwait(false);
-        return await CollectAsync(stream, command[0], options, cancellationToken).ConfigureAwait(false);
+        GuestText.ValidateArguments(command, nameof(command));
+        options.Validate();
+        GuestStream stream = await UseAndOpenAsync(DescribeExec(command, options, options.StandardInput is not null), cancellationToken)
+            .ConfigureAwait(false);
+        try
+        {
+            return await CollectAsync(stream, command[0], options, cancellationToken).ConfigureAwait(false);
+        }
+        finally
+        {
+            LeaveUse();
+        }
     }
 
     /// <summary>Sends the input of a command that has been asked for, and takes its output and result. Disposes of the stream.</summary>
@@ -201,7 +218,7 @@ public sealed partial class Sandbox : IAsyncDisposable
         }
     }
 
-    private SandboxException NotRunning() => (Volatile.Read(ref _exit) ?? Volatile.Read(ref _crash)) is SandboxExit exit
+    private SandboxException NotRunning() => (Volatile.Read(ref _exit) ?? Volatile.Read(ref _expired) ?? Volatile.Read(ref _crash)) is SandboxExit exit
         ? new SandboxLostException(Id, exit)
         : new SandboxStateException(Id, State, SandboxState.Running);
 
@@ -235,14 +252,6 @@ public sealed partial class Sandbox : IAsyncDisposable
             TimeoutMilliseconds = options.Timeout is TimeSpan timeout ? (long)Math.Ceiling(timeout.TotalMilliseconds) : null,
         },
     };
-
-    private ValueTask<GuestStream> OpenAsync(IReadOnlyList<string> command, ExecOptions options, bool standardInput)
-    {
-        GuestText.ValidateArguments(command, nameof(command));
-        options.Validate();
-        EnsureRunning();
-        return OpenStreamAsync(DescribeExec(command, options, standardInput));
-    }
 
     /// <summary>Opens a stream on the bulk port.</summary>
     /// <exception cref="SandboxLostException">The sandbox is gone.</exception>

@@ -23,4 +23,7 @@ public enum SandboxExitReason
     /// that keeps to what it was given does not cause this.
     /// </summary>
     HostMemoryLimit,
+
+    /// <summary>Its time was up (<see cref="SandboxExpiry"/>): the description says which.</summary>
+    Expired,
 }

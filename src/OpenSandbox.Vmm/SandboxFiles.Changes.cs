@@ -1,4 +1,5 @@
 using OpenSandbox.VirtioSerial;
+using OpenSandbox.Vmm.Expiry;
 
 namespace OpenSandbox.Vmm;
 
@@ -73,7 +74,7 @@ public sealed partial class SandboxFiles
     /// <summary>Carries out a request that may take as long as there are files: it ends with the caller's token.</summary>
     private async Task<FileResult> RunAsync(OpenRequest request, string what, CancellationToken cancellationToken)
     {
-        _sandbox.EnsureRunning();
+        using SandboxUse use = await _sandbox.UseAsync(cancellationToken).ConfigureAwait(false);
         GuestStream stream = await _sandbox.OpenStreamAsync(request).ConfigureAwait(false);
         try
         {

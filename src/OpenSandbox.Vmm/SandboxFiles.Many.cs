@@ -2,6 +2,7 @@ using System.Buffers;
 using System.Runtime.CompilerServices;
 using System.Text.Json;
 using OpenSandbox.VirtioSerial;
+using OpenSandbox.Vmm.Expiry;
 
 namespace OpenSandbox.Vmm;
 
@@ -22,6 +23,7 @@ public sealed partial class SandboxFiles
     {
         ArgumentNullException.ThrowIfNull(files);
         const string what = "writing several files";
+        using SandboxUse use = await _sandbox.UseAsync(cancellationToken).ConfigureAwait(false);
         GuestStream stream = await OpenAsync(new OpenRequest { Op = Operations.WriteMany }).ConfigureAwait(false);
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         var results = new List<SandboxFileResult>();
@@ -69,11 +71,13 @@ public sealed partial class SandboxFiles
         ArgumentOutOfRangeException.ThrowIfNegative(maxFileBytes);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(maxFileBytes, ExecOptions.OutputLimit);
         const string what = "reading several files";
-        GuestStream stream = await OpenAsync(new OpenRequest
+        var request = new OpenRequest
         {
             Op = Operations.ReadMany,
             Many = new PathsRequest { Paths = CheckPaths(paths), MaxFileBytes = maxFileBytes },
-        }).ConfigureAwait(false);
+        };
+        using SandboxUse use = await _sandbox.UseAsync(cancellationToken).ConfigureAwait(false);
+        GuestStream stream = await OpenAsync(request).ConfigureAwait(false);
         await using ConfiguredAsyncDisposable streamEnd = stream.ConfigureAwait(false);
         using var records = new FileRecords(_sandbox, paths, maxFileBytes);
         while (true)
@@ -217,6 +221,7 @@ public sealed partial class SandboxFiles
     private async Task<IReadOnlyList<SandboxFileResult>> CollectLinesAsync(
         OpenRequest request, int expected, string what, CancellationToken cancellationToken)
     {
+        using SandboxUse use = await _sandbox.UseAsync(cancellationToken).ConfigureAwait(false);
         GuestStream stream = await OpenAsync(request).ConfigureAwait(false);
         var results = new List<SandboxFileResult>();
         try
@@ -276,11 +281,7 @@ public sealed partial class SandboxFiles
     private SandboxOperationException Malformed(string what, Exception malformed) => new(
         SandboxErrorCode.OperationFailed, _sandbox.Id, 0, $"sandbox {_sandbox.Id}: {what}: the guest sent no valid answer", malformed);
 
-    private ValueTask<GuestStream> OpenAsync(OpenRequest request)
-    {
-        _sandbox.EnsureRunning();
-        return _sandbox.OpenStreamAsync(request);
-    }
+    private ValueTask<GuestStream> OpenAsync(OpenRequest request) => _sandbox.OpenStreamAsync(request);
 
     private static string[] CheckPaths(IReadOnlyList<string> paths)
     {

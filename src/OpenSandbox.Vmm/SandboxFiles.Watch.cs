@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using OpenSandbox.VirtioSerial;
+using OpenSandbox.Vmm.Expiry;
 
 namespace OpenSandbox.Vmm;
 
@@ -53,6 +54,7 @@ public sealed partial class SandboxFiles
         GuestText.ValidatePath(path, nameof(path));
         ArgumentOutOfRangeException.ThrowIfLessThan(options.MaxWatches, 1, nameof(options));
         ArgumentOutOfRangeException.ThrowIfGreaterThan(options.MaxWatches, 65_536, nameof(options));
+        using SandboxUse use = await _sandbox.UseAsync(cancellationToken).ConfigureAwait(false);
         GuestStream stream = await OpenAsync(new OpenRequest
         {
             Op = Operations.Watch,

@@ -2,6 +2,7 @@ using System.Buffers;
 using System.Runtime.CompilerServices;
 using System.Text.Json;
 using OpenSandbox.VirtioSerial;
+using OpenSandbox.Vmm.Expiry;
 
 namespace OpenSandbox.Vmm;
 
@@ -29,7 +30,9 @@ public sealed partial class SandboxFiles
     public async Task WriteAsync(
         string path, ReadOnlyMemory<byte> content, FileWriteOptions? options = null, CancellationToken cancellationToken = default)
     {
-        GuestStream stream = await OpenWriteAsync(path, options).ConfigureAwait(false);
+        OpenRequest request = DescribeWriting(path, options);
+        using SandboxUse use = await _sandbox.UseAsync(cancellationToken).ConfigureAwait(false);
+        GuestStream stream = await OpenAsync(request).ConfigureAwait(false);
         try
         {
             if (content.IsEmpty || await stream.WriteAsync(content, cancellationToken).ConfigureAwait(false))
@@ -59,7 +62,9 @@ public sealed partial class SandboxFiles
         string path, Stream content, FileWriteOptions? options = null, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(content);
-        GuestStream stream = await OpenWriteAsync(path, options).ConfigureAwait(false);
+        OpenRequest request = DescribeWriting(path, options);
+        using SandboxUse use = await _sandbox.UseAsync(cancellationToken).ConfigureAwait(false);
+        GuestStream stream = await OpenAsync(request).ConfigureAwait(false);
         byte[] buffer = ArrayPool<byte>.Shared.Rent(CopySize);
         try
         {
@@ -110,6 +115,8 @@ public sealed partial class SandboxFiles
     {
         ArgumentOutOfRangeException.ThrowIfNegative(maxBytes);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(maxBytes, ExecOptions.OutputLimit);
+        GuestText.ValidatePath(path, nameof(path));
+        using SandboxUse use = await _sandbox.UseAsync(cancellationToken).ConfigureAwait(false);
         GuestStream stream = await OpenReadAsync(path, null, null).ConfigureAwait(false);
         var content = new OutputBuffer(maxBytes);
         try
@@ -164,6 +171,8 @@ public sealed partial class SandboxFiles
         ArgumentNullException.ThrowIfNull(destination);
         ArgumentOutOfRangeException.ThrowIfNegative(offset);
         ArgumentOutOfRangeException.ThrowIfNegative(length ?? 0, nameof(length));
+        GuestText.ValidatePath(path, nameof(path));
+        using SandboxUse use = await _sandbox.UseAsync(cancellationToken).ConfigureAwait(false);
         GuestStream stream = await OpenReadAsync(path, offset == 0 ? null : offset, length).ConfigureAwait(false);
         long total = 0;
         try
@@ -273,6 +282,7 @@ public sealed partial class SandboxFiles
     private async IAsyncEnumerable<SandboxFile> EntriesAsync(
         OpenRequest request, string what, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
+        using SandboxUse use = await _sandbox.UseAsync(cancellationToken).ConfigureAwait(false);
         GuestStream stream = await OpenAsync(request).ConfigureAwait(false);
         await using ConfiguredAsyncDisposable streamEnd = stream.ConfigureAwait(false);
         var lines = new LineSplitter(MaxEntryBytes);
@@ -336,8 +346,8 @@ public sealed partial class SandboxFiles
     private FileEntry Require(FileResult result, string path) => result.File ?? throw new SandboxOperationException(
         SandboxErrorCode.OperationFailed, _sandbox.Id, 0, $"sandbox {_sandbox.Id}: the guest did not describe {path}");
 
-    private ValueTask<GuestStream> OpenWriteAsync(string path, FileWriteOptions? options) =>
-        OpenAsync(new OpenRequest { Op = Operations.Write, File = DescribeWrite(path, options) });
+    private static OpenRequest DescribeWriting(string path, FileWriteOptions? options) =>
+        new() { Op = Operations.Write, File = DescribeWrite(path, options) };
 
     private static FileRequest DescribeWrite(string path, FileWriteOptions? options)
     {
@@ -353,18 +363,13 @@ public sealed partial class SandboxFiles
         };
     }
 
-    private ValueTask<GuestStream> OpenReadAsync(string path, long? offset, long? length)
-    {
-        GuestText.ValidatePath(path, nameof(path));
-        _sandbox.EnsureRunning();
-        return _sandbox.OpenStreamAsync(
-            new OpenRequest { Op = Operations.Read, File = new FileRequest { Path = path, Offset = offset, Length = length } });
-    }
+    private ValueTask<GuestStream> OpenReadAsync(string path, long? offset, long? length) =>
+        OpenAsync(new OpenRequest { Op = Operations.Read, File = new FileRequest { Path = path, Offset = offset, Length = length } });
 
     private async Task<FileResult> CallAsync(string operation, FileRequest request, string what, CancellationToken cancellationToken)
     {
         GuestText.ValidatePath(request.Path, "path");
-        _sandbox.EnsureRunning();
+        using SandboxUse use = await _sandbox.UseAsync(cancellationToken).ConfigureAwait(false);
         using CancellationTokenSource deadline = Deadlines.Start(
             _sandbox.Options.RequestTimeout, _sandbox.Options.TimeProvider, cancellationToken);
         GuestStream stream = await _sandbox.OpenStreamAsync(new OpenRequest { Op = operation, File = request }).ConfigureAwait(false);

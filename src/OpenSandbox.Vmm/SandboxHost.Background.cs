@@ -62,7 +62,7 @@ public sealed partial class SandboxHost
         }
     });
 
-    private void RunInBackground(Action<CancellationToken> work)
+    internal void RunInBackground(Action<CancellationToken> work)
     {
         CancellationToken closing = _closing.Token;
         var running = new Task(

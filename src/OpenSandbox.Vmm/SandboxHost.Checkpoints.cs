@@ -83,8 +83,12 @@ public sealed partial class SandboxHost
     /// <exception cref="SandboxCapacityException">The host has no room for so many.</exception>
     /// <exception cref="SandboxStartException">One did not come up; all of them have been ended.</exception>
     /// <exception cref="SandboxTimeoutException">One was not ready in time; all of them have been ended.</exception>
-    public async Task<IReadOnlyList<Sandbox>> ForkAsync(
-        string checkpointId, int count = 1, ForkOptions? options = null, CancellationToken cancellationToken = default)
+    public Task<IReadOnlyList<Sandbox>> ForkAsync(
+        string checkpointId, int count = 1, ForkOptions? options = null, CancellationToken cancellationToken = default) =>
+        Telemetry.Operation.Fork.RunAsync(null, () => ForkNowAsync(checkpointId, count, options, cancellationToken));
+
+    private async Task<IReadOnlyList<Sandbox>> ForkNowAsync(
+        string checkpointId, int count, ForkOptions? options, CancellationToken cancellationToken)
     {
         ValidateCheckpointId(checkpointId);
         ArgumentOutOfRangeException.ThrowIfLessThan(count, 1);
@@ -92,12 +96,13 @@ public sealed partial class SandboxHost
         using StateLease lease = await Store.EnterAsync(cancellationToken).ConfigureAwait(false);
         using SavedSandbox saved = await OpenSavedAsync(checkpointId, null, cancellationToken).ConfigureAwait(false);
         SandboxSpec parent = saved.Manifest.Sandbox.ToSpec();
-        SandboxSpec spec = (options ?? ForkOptions.Default).Apply(parent, parent.Egress);
+        SandboxSpec spec = (options ?? ForkOptions.Default).Apply(parent, parent.Egress, Inherit(ExpiryRecord.ToExpiry(saved.Manifest.Expiry)));
         spec.Validate(Options);
         return await AllOrNoneAsync(
             count,
             (id, token) => StartSavedAsync(id, spec, saved, renewIdentity: true, WakeOptions.Default, NewLayersFor(spec, lease), token),
             spec,
+            new SandboxEventDetails { CheckpointId = checkpointId, ParentId = saved.Manifest.SandboxId },
             lease,
             cancellationToken).ConfigureAwait(false);
     }

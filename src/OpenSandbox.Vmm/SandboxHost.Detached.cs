@@ -1,5 +1,6 @@
 using Microsoft.Win32.SafeHandles;
 using OpenSandbox.Vmm.Disks;
+using OpenSandbox.Vmm.Expiry;
 using OpenSandbox.Vmm.Lifecycle;
 using OpenSandbox.Vmm.Qemu;
 using OpenSandbox.Vmm.State;
@@ -53,6 +54,7 @@ public sealed partial class SandboxHost
                 CreatedAt = Options.TimeProvider.GetUtcNow(),
                 Sandbox = SandboxRecord.From(spec, LimitsRecord.From(limits)),
                 Disks = new DiskChains(),
+                Expiry = ExpiryTerms.Begin(spec.Expiry, Options.TimeProvider).ToRecord(Options.TimeProvider.GetUtcNow()),
             },
             run,
             lease,
@@ -74,13 +76,19 @@ public sealed partial class SandboxHost
 
     /// <summary>Makes a started machine a sandbox, with a manifest if it is to survive this process. If that fails the machine is ended.</summary>
     private async Task<Sandbox> AdoptAsync(
-        string id, SandboxSpec spec, SandboxRun run, SandboxLimits? limits, StateLease? lease, CancellationToken cancellationToken)
+        string id,
+        SandboxSpec spec,
+        SandboxRun run,
+        SandboxLimits? limits,
+        StateLease? lease,
+        CancellationToken cancellationToken,
+        SandboxEventDetails? forked = null)
     {
         try
         {
             if (spec.Lifetime != SandboxLifetime.Detached)
             {
-                return Adopt(id, spec, run, limits, null);
+                return Adopt(id, spec, run, limits, null, forked);
             }
 
             Fault.Point(FaultPoints.CreateStarted);
@@ -89,7 +97,7 @@ public sealed partial class SandboxHost
             Fault.Point(FaultPoints.CreateRegistered);
             try
             {
-                return Adopt(id, spec, run, limits, registered);
+                return Adopt(id, spec, run, limits, registered, forked);
             }
             catch
             {

@@ -10,7 +10,7 @@ public sealed partial class SandboxHost
 {
     /// <summary>Starts sandboxes that go on from one cut, side by side. All of them, or none.</summary>
     internal async Task<IReadOnlyList<Sandbox>> StartForksAsync(
-        int count, SandboxSpec spec, SandboxCut cut, CancellationToken cancellationToken)
+        int count, SandboxSpec spec, SandboxCut cut, string parentId, CancellationToken cancellationToken)
     {
         (GoldenImage? golden, IReadOnlyList<string> mismatches) = await _goldens.FindAsync(cut.Golden, cancellationToken).ConfigureAwait(false);
         if (golden is null)
@@ -35,6 +35,7 @@ public sealed partial class SandboxHost
                 return (run, cut.Limits with { GuestMemoryBytes = run.Resumed.MemoryBytes }, []);
             },
             spec,
+            new SandboxEventDetails { ParentId = parentId },
             lease,
             cancellationToken).ConfigureAwait(false);
     }
@@ -43,11 +44,12 @@ public sealed partial class SandboxHost
         int count,
         Func<string, CancellationToken, Task<(SandboxRun Run, SandboxLimits Limits, IReadOnlyList<string> Reasons)>> start,
         SandboxSpec spec,
+        SandboxEventDetails origin,
         StateLease lease,
         CancellationToken cancellationToken)
     {
         using var failed = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-        Task<Sandbox>[] starting = [.. Enumerable.Range(0, count).Select(_ => StartForkAsync(start, spec, lease, failed))];
+        Task<Sandbox>[] starting = [.. Enumerable.Range(0, count).Select(_ => StartForkAsync(start, spec, origin, lease, failed))];
         Task<Sandbox[]> all = Task.WhenAll(starting);
         await ((Task)all).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         if (all.IsCompletedSuccessfully)
@@ -74,6 +76,7 @@ public sealed partial class SandboxHost
     private async Task<Sandbox> StartForkAsync(
         Func<string, CancellationToken, Task<(SandboxRun Run, SandboxLimits Limits, IReadOnlyList<string> Reasons)>> start,
         SandboxSpec spec,
+        SandboxEventDetails origin,
         StateLease lease,
         CancellationTokenSource failed)
     {
@@ -84,8 +87,9 @@ public sealed partial class SandboxHost
         {
             id = Reserve();
             (SandboxRun run, SandboxLimits limits, _) = await start(id, failed.Token).ConfigureAwait(false);
-            Sandbox sandbox = await AdoptAsync(id, spec, run, limits, lease, failed.Token).ConfigureAwait(false);
+            Sandbox sandbox = await AdoptAsync(id, spec, run, limits, lease, failed.Token, origin).ConfigureAwait(false);
             made = true;
+            sandbox.Tell(SandboxEventKind.Ready);
             return sandbox;
         }
         catch (IOException failure)

@@ -154,7 +154,7 @@ public sealed partial class SandboxHost
                 return (null, false);
             }
 
-            SandboxSpec spec = manifest.Sandbox.ToSpec();
+            SandboxSpec spec = manifest.Sandbox.ToSpec() with { Expiry = ExpiryRecord.ToExpiry(manifest.Expiry) };
             Sandbox sandbox = manifest.State == RecordedState.Running && manifest.Vm is State.VmRecord vm
                 ? await AdoptOrMournAsync(held, manifest, spec, vm, cancellationToken).ConfigureAwait(false)
                 : Take(held, manifest, spec, manifest.State == RecordedState.Hibernated ? SandboxState.Hibernated : SandboxState.Crashed, null);
@@ -176,6 +176,8 @@ public sealed partial class SandboxHost
             sandbox.Lie(state, why);
             _sandboxes[manifest.Id] = sandbox;
             _ids.Add(manifest.Id);
+            sandbox.Tell(SandboxEventKind.Adopted);
+            sandbox.ScheduleExpiry();
             return sandbox;
         }
     }
@@ -218,6 +220,7 @@ public sealed partial class SandboxHost
                 var sandbox = new Sandbox(this, manifest.Id, spec, (held, manifest));
                 _sandboxes[manifest.Id] = sandbox;
                 _ids.Add(manifest.Id);
+                sandbox.Tell(SandboxEventKind.Adopted);
                 sandbox.Begin(run, manifest.Sandbox.Limits.ToLimits(run.Resumed.MemoryBytes));
                 adopted = true;
                 return sandbox;

@@ -215,13 +215,19 @@ public sealed partial class SandboxHost
     }
 
     private Sandbox Adopt(
-        string id, SandboxSpec spec, SandboxRun run, SandboxLimits? limits, (SandboxLock Lock, SandboxManifest Manifest)? registered)
+        string id,
+        SandboxSpec spec,
+        SandboxRun run,
+        SandboxLimits? limits,
+        (SandboxLock Lock, SandboxManifest Manifest)? registered,
+        SandboxEventDetails? forked)
     {
         lock (_gate)
         {
             ObjectDisposedException.ThrowIf(_disposed is not null, this);
             var sandbox = new Sandbox(this, id, spec, registered);
             _sandboxes[id] = sandbox;
+            sandbox.Tell(forked is null ? SandboxEventKind.Created : SandboxEventKind.Forked, forked.GetValueOrDefault());
             sandbox.Begin(run, limits);
             return sandbox;
         }

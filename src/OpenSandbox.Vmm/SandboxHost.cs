@@ -44,6 +44,8 @@ public sealed partial class SandboxHost : IAsyncDisposable
         Store = StateStore.Open(context.Options.StateDirectory);
         AcceleratorReason = acceleratorReason;
         context.Accelerator = golden.Manifest.Identity.Accelerator;
+        Events = new Events.EventHub(context.Options.TimeProvider);
+        Timers = new Expiry.TimerQueue<Sandbox>(context.Options.TimeProvider, static sandbox => sandbox.LookAtExpiry());
         Images = new SandboxImages(context.Options, context.Logger);
         _diskDirectory = Path.Combine(context.Options.StateDirectory, "disks");
         Directory.CreateDirectory(_diskDirectory, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
@@ -108,6 +110,7 @@ public sealed partial class SandboxHost : IAsyncDisposable
             (golden, string reason) = await GoldenSelector.GetAsync(context, qemu, cancellationToken).ConfigureAwait(false);
             var host = new SandboxHost(context, golden, reason);
             host.StartPools();
+            Telemetry.SandboxMetrics.Add(host);
             VmmLog.HostStarted(
                 context.Logger,
                 host.Accelerator,
@@ -170,6 +173,7 @@ public sealed partial class SandboxHost : IAsyncDisposable
         (Sandbox sandbox, GuestStream? stream) = await MakeAsync(spec ?? new SandboxSpec(), request, cancellationToken).ConfigureAwait(false);
         try
         {
+            using Expiry.SandboxUse use = sandbox.UseNow();
             return new SandboxFirstExec(
                 sandbox, await sandbox.CollectAsync(stream!, command[0], options, cancellationToken).ConfigureAwait(false));
         }
@@ -180,7 +184,17 @@ public sealed partial class SandboxHost : IAsyncDisposable
         }
     }
 
-    private async Task<(Sandbox Sandbox, GuestStream? First)> MakeAsync(
+    private Task<(Sandbox Sandbox, GuestStream? First)> MakeAsync(SandboxSpec spec, OpenRequest? first, CancellationToken cancellationToken) =>
+        Telemetry.Operation.Create.RunAsync(
+            null,
+            () => MakeNowAsync(spec, first, cancellationToken),
+            static (made, activity, tags) =>
+            {
+                activity?.SetTag("sandbox.id", made.Sandbox.Id);
+                tags.Add(Telemetry.SandboxMetrics.Tag("start.kind", made.Sandbox.IsFromPool ? "pool" : "restore"));
+            });
+
+    private async Task<(Sandbox Sandbox, GuestStream? First)> MakeNowAsync(
         SandboxSpec spec, OpenRequest? first, CancellationToken cancellationToken)
     {
         spec.Validate(Options);
@@ -197,6 +211,7 @@ public sealed partial class SandboxHost : IAsyncDisposable
             long started = Options.TimeProvider.GetTimestamp();
             (Sandbox Sandbox, GuestStream? First) result = await CreateNewAsync(id, spec, first, cancellationToken).ConfigureAwait(false);
             made = true;
+            result.Sandbox.Tell(SandboxEventKind.Ready);
             VmmLog.SandboxStarted(Logger, id, (long)Options.TimeProvider.GetElapsedTime(started).TotalMilliseconds);
             return result;
         }
@@ -248,6 +263,7 @@ public sealed partial class SandboxHost : IAsyncDisposable
             if (_sandboxes.TryRemove(KeyValuePair.Create(sandbox.Id, sandbox)))
             {
                 _ids.Remove(sandbox.Id);
+                _egressGone += Telemetry.EgressTotals.Of(sandbox.Network.Statistics);
             }
         }
     }
@@ -370,13 +386,18 @@ public sealed partial class SandboxHost : IAsyncDisposable
     private async Task CloseAsync()
     {
         await _closing.CancelAsync().ConfigureAwait(false);
+        await Timers.DisposeAsync().ConfigureAwait(false);
         Task pools = ClosePoolsAsync();
         await _noneCreating.Task.ConfigureAwait(false);
         await Task.WhenAll(_sandboxes.Values.Select(static sandbox => sandbox.DisposeAsync().AsTask())).ConfigureAwait(false);
         await pools.ConfigureAwait(false);
+        await Task.WhenAll(_expiries.Keys).ConfigureAwait(false);
         await Task.WhenAll(_background.Keys).ConfigureAwait(false);
         await _goldens.CloseAsync().ConfigureAwait(false);
         _context.Dispose();
         _closing.Dispose();
+        _expiryTurns.Dispose();
+        Events.Complete();
+        Telemetry.SandboxMetrics.Remove(this);
     }
 }

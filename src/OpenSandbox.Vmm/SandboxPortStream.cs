@@ -55,7 +55,9 @@ public sealed class SandboxPortStream : Stream
 
         try
         {
-            return (await _stream.ReadAsync(buffer, cancellationToken).ConfigureAwait(false)).Count;
+            int count = (await _stream.ReadAsync(buffer, cancellationToken).ConfigureAwait(false)).Count;
+            _sandbox.Touch();
+            return count;
         }
         catch (Exception failure) when (GuestErrors.Concerns(failure))
         {
@@ -76,6 +78,8 @@ public sealed class SandboxPortStream : Stream
             {
                 throw new IOException($"sandbox {_sandbox.Id}: the program at port {_port} has closed the connection");
             }
+
+            _sandbox.Touch();
         }
         catch (Exception failure) when (GuestErrors.Concerns(failure))
         {

@@ -88,6 +88,7 @@ public sealed class SandboxProcess : IAsyncDisposable
         ThrowIfNoInput();
         try
         {
+            _sandbox.Touch();
             return await _stream.WriteAsync(bytes, cancellationToken).ConfigureAwait(false);
         }
         catch (Exception failure) when (GuestErrors.Concerns(failure))
@@ -279,6 +280,7 @@ public sealed class SandboxProcess : IAsyncDisposable
             while (true)
             {
                 (DataChannel channel, int count) = await _stream.ReadAsync(buffer, cancellationToken).ConfigureAwait(false);
+                _sandbox.Touch();
                 if (count == 0)
                 {
                     _atEnd = true;

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
 using OpenSandbox.VirtioSerial;
+using OpenSandbox.Vmm.Expiry;
 
 namespace OpenSandbox.Vmm;
 
@@ -63,6 +64,7 @@ public sealed class SandboxProcesses
     {
         options ??= AttachOptions.Default;
         options.Validate();
+        using SandboxUse use = await _sandbox.UseAsync(cancellationToken).ConfigureAwait(false);
         GuestStream stream = await OpenAsync(Operations.Attach, new ProcessRequest
         {
             Id = Checked(id),
@@ -84,6 +86,7 @@ public sealed class SandboxProcesses
     /// <exception cref="SandboxLostException">The sandbox is gone.</exception>
     public async Task<SandboxProcessExit> WaitAsync(string id, CancellationToken cancellationToken = default)
     {
+        using SandboxUse use = await _sandbox.UseAsync(cancellationToken).ConfigureAwait(false);
         GuestStream stream = await OpenAsync(Operations.Wait, new ProcessRequest { Id = Checked(id) }).ConfigureAwait(false);
         await using (stream.ConfigureAwait(false))
         {
@@ -184,8 +187,14 @@ public sealed class SandboxProcesses
         SendAsync(Operations.Signal, new ProcessRequest { Id = id, SinceMark = true }, $"killing what shell {id} runs", cancellationToken);
 
     /// <summary>A request without data.</summary>
-    internal Task<T> AskAsync<T>(OpenRequest request, string what, JsonTypeInfo<T> shape, CancellationToken cancellationToken) =>
-        RequestAsync(request, what, shape, static _ => { }, cancellationToken);
+    /// <param name="request">The request.</param>
+    /// <param name="what">What it is, for messages.</param>
+    /// <param name="shape">Shape of the answer.</param>
+    /// <param name="cancellationToken">Stops waiting.</param>
+    /// <param name="uses">Whether it uses the sandbox, and wakes it; looking at it does not.</param>
+    internal Task<T> AskAsync<T>(
+        OpenRequest request, string what, JsonTypeInfo<T> shape, CancellationToken cancellationToken, bool uses = true) =>
+        RequestAsync(request, what, shape, static _ => { }, cancellationToken, uses);
 
     private async Task<bool> SendAsync(string operation, ProcessRequest request, string what, CancellationToken cancellationToken)
     {
@@ -195,9 +204,14 @@ public sealed class SandboxProcesses
     }
 
     private async Task<T> RequestAsync<T>(
-        OpenRequest request, string what, JsonTypeInfo<T> shape, Action<ReadOnlyMemory<byte>> onData, CancellationToken cancellationToken)
+        OpenRequest request, string what, JsonTypeInfo<T> shape, Action<ReadOnlyMemory<byte>> onData, CancellationToken cancellationToken, bool uses = true)
     {
-        _sandbox.EnsureRunning();
+        if (!uses)
+        {
+            _sandbox.EnsureRunning();
+        }
+
+        using SandboxUse? use = uses ? await _sandbox.UseAsync(cancellationToken).ConfigureAwait(false) : null;
         GuestStream stream = await _sandbox.OpenStreamAsync(request).ConfigureAwait(false);
         TimeSpan limit = _sandbox.Options.RequestTimeout;
         using CancellationTokenSource deadline = Deadlines.Start(limit, _sandbox.Options.TimeProvider, cancellationToken);
@@ -230,11 +244,8 @@ public sealed class SandboxProcesses
         }
     }
 
-    private ValueTask<GuestStream> OpenAsync(string operation, ProcessRequest request)
-    {
-        _sandbox.EnsureRunning();
-        return _sandbox.OpenStreamAsync(new OpenRequest { Op = operation, Process = request });
-    }
+    private ValueTask<GuestStream> OpenAsync(string operation, ProcessRequest request) =>
+        _sandbox.OpenStreamAsync(new OpenRequest { Op = operation, Process = request });
 
     private static string Checked(string id)
     {

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Runtime.ExceptionServices;
 using System.Security.Cryptography;
 using System.Text;
+using OpenSandbox.Vmm.Expiry;
 
 namespace OpenSandbox.Vmm;
 
@@ -81,6 +82,9 @@ public sealed class SandboxShell : IAsyncDisposable
         try
         {
             ObjectDisposedException.ThrowIf(Volatile.Read(ref _disposed) != 0, this);
+
+            // A run keeps the sandbox from being idle, but waking it would be of no use: the session has ended with its hibernation.
+            using SandboxUse use = await _sandbox.UseAsync(cancellationToken, wake: false).ConfigureAwait(false);
             if (_exit is SandboxProcessExit exit)
             {
                 throw new InvalidOperationException($"the shell has ended, with {exit}");

@@ -68,8 +68,13 @@ public sealed record SandboxSpec
     /// </summary>
     public IReadOnlyDictionary<string, string> Labels { get; init; } = ReadOnlyDictionary<string, string>.Empty;
 
+    /// <summary>When its time is up, and whether using it wakes it. Default: <see cref="SandboxExpiry.Never"/>.</summary>
+    public SandboxExpiry Expiry { get; init; } = SandboxExpiry.Never;
+
     internal void Validate(SandboxHostOptions options)
     {
+        ArgumentNullException.ThrowIfNull(Expiry);
+        Expiry.Validate(options.TimeProvider.GetUtcNow());
         if (MemoryMib is int memory)
         {
             if (memory < 256 || memory > options.MaxMemoryMib || memory % 128 != 0)

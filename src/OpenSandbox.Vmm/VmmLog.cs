@@ -104,6 +104,15 @@ internal static partial class VmmLog
     [LoggerMessage(4070, LogLevel.Debug, "Sandbox {SandboxId}: something was written to its disks before the machine was stopped; its disks are switched again")]
     internal static partial void SwitchedTooEarly(ILogger logger, string sandboxId);
 
+    [LoggerMessage(4060, LogLevel.Information, "Sandbox {SandboxId}: its time is up ({Action}): {Reason}")]
+    internal static partial void SandboxExpired(ILogger logger, string sandboxId, SandboxExpiryAction action, string reason);
+
+    [LoggerMessage(4061, LogLevel.Error, "Sandbox {SandboxId}: its time is up, and what was to be done then failed; {Next}")]
+    internal static partial void ExpiryFailed(ILogger logger, string sandboxId, string next, Exception failure);
+
+    [LoggerMessage(4062, LogLevel.Error, "Sandbox {SandboxId}: its expiry failed by a defect")]
+    internal static partial void ExpiryDefect(ILogger logger, string sandboxId, Exception failure);
+
     [LoggerMessage(4047, LogLevel.Debug, "{Path} is not swept: {Reason}")]
     internal static partial void SweepKept(ILogger logger, string path, string reason);
 

@@ -1,6 +1,6 @@
 namespace OpenSandbox.Vmm;
 
-/// <summary>The sandbox is gone: its VM ended, or its guest broke the rules and was ended. Every later call reports the same cause.</summary>
+/// <summary>The sandbox is gone: its VM ended, its guest broke the rules and was ended, or its time was up (<see cref="SandboxExit.Reason"/> says which). Every later call reports the same cause.</summary>
 public sealed class SandboxLostException : SandboxException
 {
     internal SandboxLostException(string sandboxId, SandboxExit exit, Exception? inner = null)
@@ -11,6 +11,11 @@ public sealed class SandboxLostException : SandboxException
 
     private static string Describe(string sandboxId, SandboxExit exit)
     {
+        if (exit.Reason == SandboxExitReason.Expired)
+        {
+            return $"sandbox {sandboxId} has expired: {exit.Description}";
+        }
+
         string text = $"sandbox {sandboxId} is lost: {exit.Description}";
         if (exit.StandardErrorTail.Length > 0)
         {

@@ -38,6 +38,9 @@ internal sealed class SandboxRun
     /// <summary>Whether it went on from saved memory, and not from the golden snapshot.</summary>
     internal bool FromMemory { get; init; }
 
+    /// <summary>Whether a pool had the machine ready.</summary>
+    internal bool FromPool { get; init; }
+
     /// <summary>What the agent said when it was ready.</summary>
     internal ResumeResult Resumed { get; }
 

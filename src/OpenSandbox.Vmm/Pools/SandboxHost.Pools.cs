@@ -167,7 +167,7 @@ public sealed partial class SandboxHost
             var start = new MachineStart(id, spec, _golden, machine.Disks);
             ResumeResult resumed = await ResumeAsync(vm, start, plug, either.Token).ConfigureAwait(false);
             await plugged.ConfigureAwait(false);
-            return (new SandboxRun(vm, GoldenReference.To(_golden), machine.Disks, resumed) { Isolation = isolation }, stream);
+            return (new SandboxRun(vm, GoldenReference.To(_golden), machine.Disks, resumed) { FromPool = true, Isolation = isolation }, stream);
         }
         catch
         {

@@ -152,6 +152,21 @@ internal static class FaultPoints
     /// <summary>The layers of a hibernated sandbox have been merged into new ones, which nothing names.</summary>
     internal const string CompactionWritten = "compaction.written";
 
+    /// <summary>A sandbox has been given another expiry, which is about to be written down.</summary>
+    internal const string ExpirySetting = "expiry.setting";
+
+    /// <summary>A sandbox's new expiry is on disk, if it is to survive the process; its owner has not been told.</summary>
+    internal const string ExpirySet = "expiry.set";
+
+    /// <summary>When a detached sandbox was last used is about to be written down.</summary>
+    internal const string ExpiryUse = "expiry.use";
+
+    /// <summary>A sandbox's time is up and it is going to be deleted; nothing has been done yet.</summary>
+    internal const string ExpiryKill = "expiry.kill";
+
+    /// <summary>A sandbox's time is up and it is going to be hibernated; nothing has been done yet.</summary>
+    internal const string ExpiryHibernate = "expiry.hibernate";
+
     /// <summary>All names.</summary>
     internal static IReadOnlyList<string> All => [.. State, .. Sandboxes];
 
@@ -212,5 +227,10 @@ internal static class FaultPoints
         WakeCommitted,
         RestoreCommitted,
         CompactionWritten,
+        ExpirySetting,
+        ExpirySet,
+        ExpiryUse,
+        ExpiryKill,
+        ExpiryHibernate,
     ];
 }

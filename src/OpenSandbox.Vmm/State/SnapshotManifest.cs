@@ -55,6 +55,9 @@ internal sealed record SnapshotManifest : IManifest<SnapshotManifest>
     /// <summary>What the sandbox was made of.</summary>
     public required SandboxRecord Sandbox { get; init; }
 
+    /// <summary>When the sandbox's time was up, which what is made of a checkpoint inherits; of a hibernation the sandbox's manifest says it.</summary>
+    public ExpiryRecord? Expiry { get; init; }
+
     /// <summary>Whether it stays whatever <see cref="CheckpointRetention"/> says, until it is deleted by its id.</summary>
     public bool Retained { get; init; }
 
@@ -75,5 +78,6 @@ internal sealed record SnapshotManifest : IManifest<SnapshotManifest>
         ManifestRules.Require(StateIds.IsDigest(GoldenRamSha256), "goldenRamSha256", "it is not 64 hexadecimal digits in lower case");
         Disks.Validate("disks", mustBeFrozen: true);
         Sandbox.Validate("sandbox");
+        Expiry?.Validate("expiry");
     }
 }
