@@ -101,6 +101,12 @@ internal static partial class VmmLog
     [LoggerMessage(4053, LogLevel.Debug, "Sandbox {SandboxId}: the layers of its disks have been merged")]
     internal static partial void LayersMerged(ILogger logger, string sandboxId);
 
+    [LoggerMessage(4060, LogLevel.Information, "Sandbox {SandboxId} exported: {Bytes} bytes in {Milliseconds} ms")]
+    internal static partial void SandboxExported(ILogger logger, string sandboxId, long bytes, long milliseconds);
+
+    [LoggerMessage(4061, LogLevel.Information, "Sandbox {SandboxId} imported: {Bytes} bytes in {Milliseconds} ms")]
+    internal static partial void SandboxImported(ILogger logger, string sandboxId, long bytes, long milliseconds);
+
     [LoggerMessage(4047, LogLevel.Debug, "{Path} is not swept: {Reason}")]
     internal static partial void SweepKept(ILogger logger, string path, string reason);
 

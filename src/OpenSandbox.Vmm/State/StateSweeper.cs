@@ -59,6 +59,20 @@ internal sealed class StateSweeper
         return new ImageUse(marks.Images, marks.Damaged);
     }
 
+    /// <summary>Ids of the sandboxes and snapshots that are built on an image.</summary>
+    internal static IReadOnlyList<string> UsersOf(StateStore store, StateLease lease, string digest)
+    {
+        lease.Demand(store);
+        StateMarks marks = StateMarks.Read(store);
+        return
+        [
+            .. marks.Sandboxes.Values.Where(sandbox => Uses(sandbox.Disks)).Select(static sandbox => sandbox.Id),
+            .. marks.Snapshots.Where(snapshot => snapshot.Kind == SnapshotKind.Checkpoint && Uses(snapshot.Disks)).Select(static snapshot => snapshot.Id),
+        ];
+
+        bool Uses(DiskChains disks) => disks.All().Any(chain => chain.ImageDigest == digest);
+    }
+
     private SweepReport Run(SweepOptions options)
     {
         SweepLeftovers();
