@@ -271,6 +271,16 @@ public sealed class SandboxImages
         return manifest;
     }
 
+    /// <summary>Removes images without a name that nothing uses, and unfinished imports.</summary>
+    /// <param name="dryRun">Only says what would be removed.</param>
+    /// <param name="cancellationToken">Before anything is removed.</param>
+    internal async Task<IReadOnlyList<SweepEntry>> SweepAsync(bool dryRun, CancellationToken cancellationToken)
+    {
+        using FileLock held = await FileLock.AcquireAsync(Path.Combine(_directory, "lock"), cancellationToken).ConfigureAwait(false);
+        using StateLease alone = await _state.Value.EnterExclusiveAsync(cancellationToken).ConfigureAwait(false);
+        return Sweep(StateSweeper.ImagesInUse(_state.Value, alone), dryRun);
+    }
+
     /// <summary>Whether an image is here.</summary>
     internal bool Has(string digest) => ReadManifest(digest) is not null;
 
@@ -294,8 +304,10 @@ public sealed class SandboxImages
 
     /// <summary>Removes images without a name that nothing uses, and unfinished imports. The lock is held.</summary>
     /// <param name="use">What saved sandboxes use; <see langword="null"/>: not known, no image is removed.</param>
-    private void Sweep(ImageUse? use)
+    /// <param name="dryRun">Only says what would be removed.</param>
+    private List<SweepEntry> Sweep(ImageUse? use, bool dryRun = false)
     {
+        var removed = new List<SweepEntry>();
         var used = new HashSet<string>(StringComparer.Ordinal);
         bool complete = true;
         foreach (string path in Directory.EnumerateFiles(_references, "*.json"))
@@ -319,7 +331,13 @@ public sealed class SandboxImages
             {
                 try
                 {
-                    Directory.Delete(path, recursive: true);
+                    long bytes = StateSweeper.SizeOf(path);
+                    if (!dryRun)
+                    {
+                        Directory.Delete(path, recursive: true);
+                    }
+
+                    removed.Add(new SweepEntry(SweepKind.Image, path, "no name leads to it, and nothing is built on it", bytes));
                 }
                 catch (IOException failure)
                 {
@@ -327,6 +345,8 @@ public sealed class SandboxImages
                 }
             }
         }
+
+        return removed;
     }
 
     /// <summary>Whether a disk of a host's is built on an image: it holds a shared lock on it as long (<see cref="Disks.FrozenDisk"/>).</summary>

@@ -13,6 +13,7 @@ internal sealed class StateSweeper
     private readonly List<SweepEntry> _removed = [];
     private readonly List<SweepEntry> _kept = [];
     private bool? _durable;
+    private bool _dryRun;
 
     private StateSweeper(StateStore store) => _store = store;
 
@@ -75,17 +76,18 @@ internal sealed class StateSweeper
 
     private SweepReport Run(SweepOptions options)
     {
+        _dryRun = options.DryRun;
         SweepLeftovers();
         var marks = StateMarks.Read(_store);
         if (FinishDeletions(marks))
         {
-            marks = StateMarks.Read(_store);
+            marks = ReadWithoutRemoved();
         }
 
         Fault.Point(FaultPoints.SweepMarked);
         if (SweepSnapshots(marks))
         {
-            marks = StateMarks.Read(_store);
+            marks = ReadWithoutRemoved();
         }
 
         SweepLayers(marks);
@@ -102,6 +104,10 @@ internal sealed class StateSweeper
         return new SweepReport { Removed = _removed, Kept = _kept, Damaged = marks.Damaged };
     }
 
+    /// <summary>What the manifests name that are left, or would be.</summary>
+    private StateMarks ReadWithoutRemoved() =>
+        StateMarks.Read(_store, _dryRun ? _removed.Select(static entry => Path.GetFileName(entry.Path)).ToHashSet(StringComparer.Ordinal) : null);
+
     /// <summary>
     /// Makes what has been read durable before the first thing goes because of it: a commit whose process was killed between its rename and its
     /// fsync could otherwise be lost with the machine's power after the layers that only the old manifest names.
@@ -109,6 +115,11 @@ internal sealed class StateSweeper
     /// <returns>Whether anything may be removed.</returns>
     private bool AreDurable(StateMarks marks)
     {
+        if (_dryRun)
+        {
+            return true;
+        }
+
         if (_durable is bool known)
         {
             return known;
@@ -226,7 +237,7 @@ internal sealed class StateSweeper
                 if (_store.LoadSandbox(sandbox.Id) is { State: RecordedState.Deleting, Vm: null })
                 {
                     long bytes = SizeOf(path);
-                    if (_store.DeleteSandbox(owner) is IOException left)
+                    if (!_dryRun && _store.DeleteSandbox(owner) is IOException left)
                     {
                         Keep(SweepKind.Leftover, path, left.Message);
                     }
@@ -269,7 +280,7 @@ internal sealed class StateSweeper
             try
             {
                 long bytes = SizeOf(path);
-                if (StateFiles.Remove(path, "snapshot") is IOException left)
+                if (!_dryRun && StateFiles.Remove(path, "snapshot") is IOException left)
                 {
                     Keep(SweepKind.Leftover, path, left.Message);
                 }
@@ -307,7 +318,11 @@ internal sealed class StateSweeper
                 }
                 else if (AreDurable(marks))
                 {
-                    Fault.Point(FaultPoints.LayerRemove);
+                    if (!_dryRun)
+                    {
+                        Fault.Point(FaultPoints.LayerRemove);
+                    }
+
                     Remove(SweepKind.Layer, path, "no manifest names it");
                 }
             }
@@ -409,6 +424,12 @@ internal sealed class StateSweeper
         try
         {
             long bytes = SizeOf(path);
+            if (_dryRun)
+            {
+                _removed.Add(new SweepEntry(kind, path, reason, bytes));
+                return;
+            }
+
             if (Directory.Exists(path) && new DirectoryInfo(path).LinkTarget is null)
             {
                 StateFiles.RemoveTree(path);
@@ -429,7 +450,7 @@ internal sealed class StateSweeper
     private void Keep(SweepKind kind, string path, string reason) => _kept.Add(new SweepEntry(kind, path, reason));
 
     /// <summary>Bytes that a file or a directory's files take on the disk, as far as they can be told.</summary>
-    private static long SizeOf(string path)
+    internal static long SizeOf(string path)
     {
         if (Libc.Statx(path, out StatxBuffer status) != 0)
         {
