@@ -3,6 +3,9 @@ namespace OpenSandbox.Vmm;
 /// <content>Waiting for what becomes of the sandbox.</content>
 public sealed partial class Sandbox
 {
+    /// <summary>Why its VM is gone, while it is <see cref="SandboxState.Crashed"/>; <see langword="null"/> otherwise.</summary>
+    public SandboxExit? CrashReason => State == SandboxState.Crashed ? Volatile.Read(ref _crash) : null;
+
     /// <summary>Waits until the sandbox is in another state than the one that the caller knows.</summary>
     /// <param name="known">That state.</param>
     /// <param name="cancellationToken">Stops waiting.</param>
