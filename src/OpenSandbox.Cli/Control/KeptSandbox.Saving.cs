@@ -56,8 +56,8 @@ internal sealed partial class KeptSandbox
     {
         var request = new ControlRequest { Operation = ControlOperation.Fork, Change = new ControlChange { Count = count } };
         ForkRow forks = ControlConnection.Parse((await AskAsync(request, cancellationToken).ConfigureAwait(false)).Payload, ControlJsonContext.Default.ForkRow);
-        return Array.TrueForAll(forks.Ids, Keeping.KeeperDirectory.IsId)
-            ? forks.Ids
+        return forks.Ids is string[] ids && Array.TrueForAll(ids, static id => id is not null && Keeping.KeeperDirectory.IsId(id))
+            ? ids
             : throw new ControlProtocolException("the keeper of the sandbox sent ids that are none");
     }
 
