@@ -50,6 +50,7 @@ public sealed class StateSweeperTests : IDisposable
         StateScenario.Of("sweep").Arrange(_store);
         string orphan = Path.Combine(_store.Layout.Golden, new string('3', 64));
         Directory.CreateDirectory(orphan);
+        File.WriteAllText($"{orphan}.lock", ""); // whoever built it has made it
         var options = new SweepOptions { CurrentGoldenKeys = new HashSet<string> { new('1', 64) } };
         string[] before = [.. _store.Files()];
 
