@@ -97,6 +97,20 @@ public static partial class HostPrerequisites
             lacks ? Jail.RemedyOf(IsolationControl.MemoryLimit) : null);
     }
 
+    private static HostPrerequisite CheckSaving()
+    {
+        try
+        {
+            Compression.Lz4Frame.EnsureAvailable();
+            return new HostPrerequisite("saving", HostPrerequisiteStatus.Ok, "liblz4 is installed: sandboxes can be hibernated, saved and exported");
+        }
+        catch (HostPrerequisiteException missing)
+        {
+            return new HostPrerequisite(
+                "saving", HostPrerequisiteStatus.Warning, "liblz4.so.1 cannot be loaded: sandboxes cannot be hibernated, saved or exported", missing.Remedy);
+        }
+    }
+
     private static HostPrerequisite CheckImageTools()
     {
         (string Program, string Package)[] tools = [("mmdebstrap", "mmdebstrap"), ("mke2fs", "e2fsprogs"), ("e2fsck", "e2fsprogs")];

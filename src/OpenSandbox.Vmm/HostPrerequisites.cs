@@ -40,6 +40,7 @@ public static partial class HostPrerequisites
         items.Add(CheckAccelerator(options, version, out bool translated));
         items.Add(CheckIsolation(options, translated));
         items.Add(CheckCgroups(options));
+        items.Add(CheckSaving());
         items.Add(CheckImageTools());
         items.AddRange(CheckSharedHardware());
         return new HostPrerequisiteReport(items);

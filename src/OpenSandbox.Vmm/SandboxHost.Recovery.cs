@@ -375,7 +375,10 @@ public sealed partial class SandboxHost
         var swept = new List<string>();
         try
         {
-            await SweepMachinesAsync(swept, problems, cancellationToken).ConfigureAwait(false);
+            (List<SweepEntry> machines, List<string> unclear) = ([], []);
+            await PruneMachinesAsync(dryRun: false, machines, unclear, cancellationToken).ConfigureAwait(false);
+            swept.AddRange(machines.Select(static entry => $"{entry.Path}: {entry.Reason}"));
+            unclear.ForEach(problems.Add);
             SweepReport report = await StateSweeper.SweepAsync(Store, null, cancellationToken).ConfigureAwait(false);
             swept.AddRange(report.Removed.Select(static entry => $"{entry.Path}: {entry.Reason}"));
         }
@@ -386,38 +389,5 @@ public sealed partial class SandboxHost
         }
 
         return swept;
-    }
-
-    private async Task SweepMachinesAsync(List<string> swept, ConcurrentBag<string> problems, CancellationToken cancellationToken)
-    {
-        if (!Directory.Exists(VmDirectory))
-        {
-            return;
-        }
-
-        // Before the manifests are read: a machine that is started later is not looked at.
-        string[] directories = Directory.GetDirectories(VmDirectory);
-        StateListing<SandboxManifest> listing = Store.ListSandboxes();
-        if (!listing.IsComplete)
-        {
-            problems.Add("VMs without a sandbox are not ended while there are manifests that cannot be read");
-            return;
-        }
-
-        HashSet<string> named = [.. listing.Items.Select(static manifest => manifest.Vm?.RuntimeDirectory).OfType<string>()];
-        foreach (string directory in directories.Where(directory => !named.Contains(directory)))
-        {
-            try
-            {
-                if (await VmSweeper.SweepAsync(_context, directory, cancellationToken).ConfigureAwait(false))
-                {
-                    swept.Add($"{directory}: a VM that no sandbox owns");
-                }
-            }
-            catch (Exception failure) when (failure is IOException or InvalidDataException)
-            {
-                problems.Add($"{directory}: {failure.Message}");
-            }
-        }
     }
 }

@@ -38,7 +38,9 @@ public sealed partial class SandboxHost
         {
             if (manifest.Memory is null)
             {
-                return new SavedSandbox(manifest, _golden, null, disks, []);
+                // A checkpoint of the disks alone was asked for; a sandbox that sleeps without its memory has lost it on its way.
+                return new SavedSandbox(
+                    manifest, _golden, null, disks, manifest.Kind == SnapshotKind.Hibernation ? ["it was imported without its memory"] : []);
             }
 
             (GoldenImage? golden, IReadOnlyList<string> mismatches) = await _goldens
@@ -158,7 +160,7 @@ public sealed partial class SandboxHost
         }
     }
 
-    private FrozenDisks OpenDisks(DiskChains chains, CancellationToken cancellationToken)
+    internal FrozenDisks OpenDisks(DiskChains chains, CancellationToken cancellationToken)
     {
         FrozenDisk? rootfs = chains.Rootfs is null ? null : OpenDisk(Qemu.QemuCommandLine.RootfsName, chains.Rootfs, cancellationToken);
         try

@@ -113,6 +113,12 @@ internal static partial class VmmLog
     [LoggerMessage(4062, LogLevel.Error, "Sandbox {SandboxId}: its expiry failed by a defect")]
     internal static partial void ExpiryDefect(ILogger logger, string sandboxId, Exception failure);
 
+    [LoggerMessage(4063, LogLevel.Information, "Sandbox {SandboxId} exported: {Bytes} bytes in {Milliseconds} ms")]
+    internal static partial void SandboxExported(ILogger logger, string sandboxId, long bytes, long milliseconds);
+
+    [LoggerMessage(4064, LogLevel.Information, "Sandbox {SandboxId} imported: {Bytes} bytes in {Milliseconds} ms")]
+    internal static partial void SandboxImported(ILogger logger, string sandboxId, long bytes, long milliseconds);
+
     [LoggerMessage(4047, LogLevel.Debug, "{Path} is not swept: {Reason}")]
     internal static partial void SweepKept(ILogger logger, string path, string reason);
 
