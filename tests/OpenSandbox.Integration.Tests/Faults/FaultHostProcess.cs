@@ -13,6 +13,7 @@ internal sealed class FaultHostProcess : IAsyncDisposable
     private readonly Task<string> _errors;
     private readonly ConcurrentDictionary<string, TaskCompletionSource> _said = new(StringComparer.Ordinal);
     private readonly List<(string Point, int Count)> _reached = [];
+    private readonly List<(string Sandbox, string Process)> _made = [];
     private readonly Lock _gate = new();
     private readonly Task _reading;
     private readonly AckLog _acks = new();
@@ -42,13 +43,25 @@ internal sealed class FaultHostProcess : IAsyncDisposable
         }
     }
 
+    /// <summary>Sandboxes that it keeps, and the process in each.</summary>
+    internal IReadOnlyList<(string Sandbox, string Process)> Made
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return [.. _made];
+            }
+        }
+    }
+
     /// <summary>Starts one, whose host gets ready while something else is done.</summary>
-    internal static FaultHostProcess Start(SandboxHostOptions options)
+    internal static FaultHostProcess Start(SandboxHostOptions options, params string[] arguments)
     {
         string program = Path.Combine(
             AppContext.BaseDirectory, "..", "..", "OpenSandbox.FaultHost", new DirectoryInfo(AppContext.BaseDirectory).Name, "fault-host.dll");
         Assert.True(File.Exists(program), $"{program} is not built");
-        var start = new ProcessStartInfo("dotnet", [program])
+        var start = new ProcessStartInfo("dotnet", [program, .. arguments])
         {
             RedirectStandardInput = true,
             RedirectStandardOutput = true,
@@ -81,12 +94,18 @@ internal sealed class FaultHostProcess : IAsyncDisposable
         return (_process.ExitCode, _end ?? (_process.ExitCode == Killed ? null : $"crashed {errors}"));
     }
 
+    /// <summary>Kills it, and waits until it is gone.</summary>
+    internal async Task KillAsync()
+    {
+        _process.Kill();
+        await _process.WaitForExitAsync(ExecTests.Deadline(30));
+    }
+
     public async ValueTask DisposeAsync()
     {
         if (!_process.HasExited)
         {
-            _process.Kill();
-            await _process.WaitForExitAsync(ExecTests.Deadline(30));
+            await KillAsync();
         }
 
         _process.Dispose();
@@ -98,7 +117,8 @@ internal sealed class FaultHostProcess : IAsyncDisposable
         await _process.StandardInput.FlushAsync();
     }
 
-    private async Task SaidAsync(string word)
+    /// <summary>Waits until it has said a word.</summary>
+    internal async Task SaidAsync(string word)
     {
         Task said = _said.GetOrAdd(word, static _ => new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
         await Task.WhenAny(said, _reading).WaitAsync(ExecTests.Deadline(120));
@@ -119,6 +139,13 @@ internal sealed class FaultHostProcess : IAsyncDisposable
                     lock (_gate)
                     {
                         _reached.Add((words[1], int.Parse(words[2], System.Globalization.CultureInfo.InvariantCulture)));
+                    }
+
+                    break;
+                case "made":
+                    lock (_gate)
+                    {
+                        _made.Add((words[1], words[2]));
                     }
 
                     break;

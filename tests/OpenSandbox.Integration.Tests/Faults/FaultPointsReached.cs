@@ -29,15 +29,14 @@ public sealed class FaultPointsReached : IAsyncLifetime
         string steps = operation.FailsAfter is null ? "" : await FailingStepAsync(operation);
         FaultWorld world = await GetWorldAsync();
         FaultRun? run = null;
-        var T=System.Diagnostics.Stopwatch.StartNew(); void L(string w)=>File.AppendAllText("/tmp/faults-time.txt",$"{operation.Title} {w} {T.ElapsedMilliseconds}\n");
         try
         {
             await operation.Arrange(world);
-            L("arranged"); await world.InterruptAsync(operation.Before); L("before");
+            await world.InterruptAsync(operation.Before);
             run = await world.RunAsync(operation.Name, steps);
             Assert.True(steps.Length > 0 ? run.End?.StartsWith("failed", StringComparison.Ordinal) : run.Succeeded, $"{operation.Title}: {run.End}");
-            L("run"); await world.RecoverAsync(); L("recovered");
-            await operation.Verify(world, false); L("verified");
+            await world.RecoverAsync();
+            await operation.Verify(world, false);
         }
         catch (Exception failure)
         {

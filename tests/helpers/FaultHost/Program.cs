@@ -9,7 +9,8 @@ namespace OpenSandbox.FaultHost;
 /// reads one line: the operation, a sandbox, a checkpoint, a process in the sandbox whose output is to be passed on, the number of the first
 /// byte of that, what happens at which failpoint, and processes to spare; <c>-</c> stands for nothing. It says <c>opened</c>, and after a
 /// line more it carries the operation out. What it says on the way: <c>ack BYTES</c> for output, <c>reached NAME COUNT</c> for failpoints,
-/// and <c>done RESULT</c> or <c>failed TYPE MESSAGE</c> at the end.
+/// and <c>done RESULT</c> or <c>failed TYPE MESSAGE</c> at the end. With the arguments <c>crowd COUNT</c> it keeps so many sandboxes under
+/// load until it is killed (see <see cref="Crowd"/>).
 /// </summary>
 internal static class Program
 {
@@ -17,12 +18,18 @@ internal static class Program
     private static readonly TimeSpan s_patience = TimeSpan.FromMinutes(2);
     private static readonly Lock s_saying = new();
 
-    private static async Task<int> Main()
+    private static async Task<int> Main(string[] arguments)
     {
         int firstUid = int.Parse(Environment.GetEnvironmentVariable("OPENSANDBOX_TEST_UID")!, CultureInfo.InvariantCulture);
         var options = new SandboxHostOptions { FirstUid = firstUid };
         await using SandboxHost host = await SandboxHost.StartAsync(options);
         Say("ready");
+        if (arguments is ["crowd", string count])
+        {
+            using var end = new CancellationTokenSource(s_patience + s_patience);
+            await Crowd.KeepAsync(host, int.Parse(count, CultureInfo.InvariantCulture), Say, end.Token);
+        }
+
         string[] words = (await Console.In.ReadLineAsync())?.Split(' ') ?? [];
         if (words.Length == 0)
         {
