@@ -101,6 +101,9 @@ internal static partial class VmmLog
     [LoggerMessage(4053, LogLevel.Debug, "Sandbox {SandboxId}: the layers of its disks have been merged")]
     internal static partial void LayersMerged(ILogger logger, string sandboxId);
 
+    [LoggerMessage(4070, LogLevel.Warning, "Sandbox {SandboxId}: its agent has not answered for {Milliseconds} ms")]
+    internal static partial void AgentSilent(ILogger logger, string sandboxId, long milliseconds);
+
     [LoggerMessage(4047, LogLevel.Debug, "{Path} is not swept: {Reason}")]
     internal static partial void SweepKept(ILogger logger, string path, string reason);
 

@@ -144,7 +144,10 @@ internal sealed class FaultWorld : IAsyncDisposable
     }
 
     /// <summary>Carries an operation out in another process, with something happening at a failpoint.</summary>
-    internal async Task<FaultRun> RunAsync(string operation, string steps)
+    /// <param name="operation">As the helper process knows it.</param>
+    /// <param name="steps">What happens where.</param>
+    /// <param name="around">What is done around it: gets the process, and what lets it begin and waits for its end.</param>
+    internal async Task<FaultRun> RunAsync(string operation, string steps, Func<int, Func<Task<FaultRun>>, Task<FaultRun>>? around = null)
     {
         // What is left to the background of the host in this process ends before the next one begins.
         if (_hosting)
@@ -159,14 +162,20 @@ internal sealed class FaultWorld : IAsyncDisposable
         await using FaultHostProcess process = _next ?? FaultHostProcess.Start(Options);
         _next = null;
         await process.PrepareAsync(operation, Subject is null ? null : SubjectId, Checkpoint, Subject is null ? null : Writer, steps, [_bystanderPid]);
-        (int exitCode, string? end) = await process.RunAsync();
+        FaultRun run = await (around is null ? GoAsync() : around(process.Id, GoAsync));
         if (Subject is not null)
         {
             Writer.Learn(process.Acks);
             Acknowledged += process.Acks.Count;
         }
 
-        return new FaultRun(exitCode, end, process.Reached);
+        return run;
+
+        async Task<FaultRun> GoAsync()
+        {
+            (int exitCode, string? end) = await process.RunAsync();
+            return new FaultRun(exitCode, end, process.Reached);
+        }
     }
 
     /// <summary>A new host finds what there is; what operations do not concern is as it was, and nothing is too much.</summary>
