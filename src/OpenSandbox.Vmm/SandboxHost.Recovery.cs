@@ -14,7 +14,7 @@ namespace OpenSandbox.Vmm;
 /// <content>What a host that starts finds of earlier ones.</content>
 public sealed partial class SandboxHost
 {
-    private const int RecoveriesAtOnce = 8;
+    private const int RecoveriesAtOnce = 32; // each waits for a guest, not for this process
 
     /// <summary>
     /// Takes over what earlier hosts have left in the state directory and no other host has: adopts the VMs of detached sandboxes that run,
@@ -146,6 +146,11 @@ public sealed partial class SandboxHost
 
         try
         {
+            if (Store.RemoveLeftovers(held) is IOException left)
+            {
+                VmmLog.SweepFailed(Logger, id, left);
+            }
+
             // Only with its lock does the manifest stay as read.
             SandboxManifest manifest = Store.LoadSandbox(id);
             if (manifest.State == RecordedState.Deleting)

@@ -26,7 +26,8 @@ public sealed partial class SandboxHost
         try
         {
             manifest = Store.LoadSnapshot(snapshotId);
-            disks = await Task.Run(() => OpenDisks(merged ?? manifest.Disks, cancellationToken), cancellationToken).ConfigureAwait(false);
+            DiskChains chains = merged is null ? manifest.Disks : Chains.AddDigests(merged, manifest.Disks);
+            disks = await Task.Run(() => OpenDisks(chains, cancellationToken), cancellationToken).ConfigureAwait(false);
         }
         catch (StateFileException damaged)
         {

@@ -77,6 +77,19 @@ public sealed record SandboxHostOptions
     /// </summary>
     public TimeSpan ResizeTimeout { get; init; } = TimeSpan.FromSeconds(180);
 
+    /// <summary>
+    /// How often a sandbox's agent is asked for a sign of life, which it has as long to give; 100 ms or more.
+    /// <see cref="Timeout.InfiniteTimeSpan"/>: never. Default: 5 s.
+    /// </summary>
+    public TimeSpan HeartbeatInterval { get; init; } = TimeSpan.FromSeconds(5);
+
+    /// <summary>
+    /// After so long without one a running sandbox is given up: calls fail with <see cref="SandboxLostException"/>, its VM is ended, and a
+    /// detached one has crashed and can be booted from its disks (<see cref="Sandbox.WakeAsync"/>). At least the interval, of which it is
+    /// rounded up to a multiple; one whose disk is full on the host, or that is paused, is not meant. Default: 60 s.
+    /// </summary>
+    public TimeSpan UnresponsiveTimeout { get; init; } = TimeSpan.FromSeconds(60);
+
     /// <summary>In which a killed VM must be gone. Default: 10 s.</summary>
     public TimeSpan KillTimeout { get; init; } = TimeSpan.FromSeconds(10);
 
@@ -126,6 +139,12 @@ public sealed record SandboxHostOptions
         if (CgroupParent is not null && !Path.IsPathFullyQualified(CgroupParent))
         {
             throw new ArgumentException($"'{CgroupParent}' is not the absolute path of a cgroup", nameof(CgroupParent));
+        }
+
+        if (HeartbeatInterval != Timeout.InfiniteTimeSpan)
+        {
+            ArgumentOutOfRangeException.ThrowIfLessThan(HeartbeatInterval, TimeSpan.FromMilliseconds(100), nameof(HeartbeatInterval));
+            ArgumentOutOfRangeException.ThrowIfLessThan(UnresponsiveTimeout, HeartbeatInterval, nameof(UnresponsiveTimeout));
         }
 
         ArgumentException.ThrowIfNullOrWhiteSpace(Region);

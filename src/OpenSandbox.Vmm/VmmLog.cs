@@ -119,6 +119,9 @@ internal static partial class VmmLog
     [LoggerMessage(4064, LogLevel.Information, "Sandbox {SandboxId} imported: {Bytes} bytes in {Milliseconds} ms")]
     internal static partial void SandboxImported(ILogger logger, string sandboxId, long bytes, long milliseconds);
 
+    [LoggerMessage(4071, LogLevel.Warning, "Sandbox {SandboxId}: its agent has not answered for {Milliseconds} ms")]
+    internal static partial void AgentSilent(ILogger logger, string sandboxId, long milliseconds);
+
     [LoggerMessage(4047, LogLevel.Debug, "{Path} is not swept: {Reason}")]
     internal static partial void SweepKept(ILogger logger, string path, string reason);
 
