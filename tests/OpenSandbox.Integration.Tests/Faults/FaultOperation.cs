@@ -9,9 +9,6 @@ namespace OpenSandbox.Integration.Tests.Faults;
 /// </param>
 internal sealed record FaultOperation(string Name, Func<FaultWorld, Task> Arrange, Func<FaultWorld, bool, Task> Verify)
 {
-    /// <summary>The failpoints whose being there says that the operation is there; nothing: it always is.</summary>
-    internal string? EnabledBy { get; init; }
-
     /// <summary>What happens in another process first, to have something that this operation finds.</summary>
     internal IReadOnlyList<(string Operation, string Steps)> Before { get; init; } = [];
 

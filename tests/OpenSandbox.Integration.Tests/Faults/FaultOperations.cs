@@ -7,8 +7,8 @@ internal static class FaultOperations
 {
     private static readonly WakeOptions s_memory = new() { RequireMemory = true };
 
-    internal static IReadOnlyList<FaultOperation> All { get; } = [.. new FaultOperation[]
-    {
+    internal static IReadOnlyList<FaultOperation> All { get; } =
+    [
         new("create", Running, VerifyCreateAsync),
         new("hibernate", Running, VerifyHibernateAsync),
         new("hibernate", Running, VerifyHibernateAsync) { Title = "hibernate-undo", FailsAfter = FaultPoints.SandboxCommit },
@@ -26,10 +26,13 @@ internal static class FaultOperations
         new("recover", Running, VerifyDeleteAsync) { Title = "recover-delete", Before = [("delete", $"{FaultPoints.DeleteMarked}:1=kill")] },
         new("recover", Running, VerifyCheckpointAsync) { Title = "recover-checkpoint", Before = [("checkpoint", $"{FaultPoints.SwitchDone}:1=kill")] },
         new("recover", Running, VerifyCreateAsync) { Title = "recover-create", Before = [("create", $"{FaultPoints.CreateStarted}:1=kill")] },
-        new("export", HibernatedAsync, VerifyWakeAsync) { EnabledBy = "export.", HasMachine = false },
-        new("import", Running, VerifyCreateAsync) { EnabledBy = "import.", HasMachine = false },
-    }.Where(static operation => operation.EnabledBy is not string points
-        || FaultPoints.All.Any(point => point.StartsWith(points, StringComparison.Ordinal)))];
+        new("export", HibernatedAsync, VerifyWakeAsync) { HasMachine = false },
+        new("import", Running, VerifyCreateAsync) { HasMachine = false },
+        new("expire-set", Running, VerifyExpiryAsync),
+        new("expire-use", Running, VerifyExpiryAsync),
+        new("expire-hibernate", Running, VerifyExpiredAsync),
+        new("expire-kill", Running, VerifyExpiredAsync),
+    ];
 
     private static Task Running(FaultWorld world) => world.RunSubjectAsync();
 
@@ -188,6 +191,34 @@ internal static class FaultOperations
         }
 
         world.Checkpoint = null;
+    }
+
+    /// <summary>Its expiry is the old one or the new one, and it goes on.</summary>
+    private static async Task VerifyExpiryAsync(FaultWorld world, bool machineKilled)
+    {
+        Assert.Empty(world.Others);
+        await VerifyUntouchedAsync(world, machineKilled);
+        await world.Subject!.SetExpiryAsync(SandboxExpiry.Never, Deadline());
+    }
+
+    /// <summary>Its time was up, or was never set: what was to be done is done by now, or by this host.</summary>
+    private static async Task VerifyExpiredAsync(FaultWorld world, bool machineKilled)
+    {
+        Assert.Empty(world.Others);
+        if (world.Subject is { Expiry.Lifetime: not null } subject)
+        {
+            bool kill = subject.Expiry.Action == SandboxExpiryAction.Kill;
+            await subject.SetExpiryAsync(SandboxExpiry.Never, Deadline()); // the owner may still renew it
+            await (kill ? VerifyUntouchedAsync(world, machineKilled) : VerifyHibernateAsync(world, machineKilled));
+        }
+        else if (world.Subject is not null)
+        {
+            await VerifyHibernateAsync(world, machineKilled);
+        }
+        else
+        {
+            Assert.False(world.Host.Store.SandboxExists(world.SubjectId));
+        }
     }
 
     private static async Task VerifyUntouchedAsync(FaultWorld world, bool machineKilled)

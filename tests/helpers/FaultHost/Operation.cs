@@ -1,18 +1,27 @@
+using OpenSandbox.Integration.Tests;
 using OpenSandbox.Vmm;
 
 namespace OpenSandbox.FaultHost;
 
 /// <summary>One operation on sandboxes, by its name.</summary>
-internal sealed class Operation(SandboxHost host, string name, string checkpoint, CancellationToken cancellationToken)
+internal sealed class Operation(SandboxHost host, ShiftableClock clock, string name, string checkpoint, CancellationToken cancellationToken)
 {
     private const string Compaction = "compact";
     private const string Attached = "hibernate-attached";
+    private const string Import = "import";
+    private static readonly TimeSpan s_idle = TimeSpan.FromMinutes(4); // of which a quarter passes between two records of the last use
+    private static readonly TimeSpan s_lifetime = TimeSpan.FromSeconds(2);
     private readonly TaskCompletionSource _merged = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly TaskCompletionSource _recorded = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private Sandbox? _made;
+    private bool _using;
     private bool _written;
 
     /// <summary>Whether it works on the sandbox that there is. Recovery finds it by itself.</summary>
-    internal bool NeedsSandbox => name is not ("recover" or Attached or "create" or "fork-checkpoint" or "delete-checkpoint");
+    internal bool NeedsSandbox => name is not ("recover" or Attached or "create" or "fork-checkpoint" or "delete-checkpoint" or Import);
+
+    /// <summary>Where archives are, beside the state directory that is looked through for what is left.</summary>
+    private string Archive => Path.Combine(host.Options.RuntimeDirectory, "sandbox.archive");
 
     /// <summary>What there must be before, and is made by the process that is going to be killed.</summary>
     internal async Task PrepareAsync(Sandbox? sandbox)
@@ -21,6 +30,19 @@ internal sealed class Operation(SandboxHost host, string name, string checkpoint
         {
             _made = await host.CreateAsync(cancellationToken: cancellationToken);
             await _made.ExecAsync("echo memory > /dev/shm/file; echo disk > /workspace/file; sync", cancellationToken: cancellationToken);
+        }
+
+        if (name == Import)
+        {
+            Sandbox made = await host.CreateAsync(cancellationToken: cancellationToken);
+            await made.HibernateAsync(cancellationToken);
+            await made.ExportAsync(Archive, cancellationToken: cancellationToken);
+            await made.DeleteAsync(cancellationToken);
+        }
+
+        if (name == "expire-use")
+        {
+            await sandbox!.SetExpiryAsync(new SandboxExpiry { IdleTimeout = s_idle, Action = SandboxExpiryAction.Hibernate }, cancellationToken);
         }
 
         if (name == Compaction)
@@ -44,6 +66,14 @@ internal sealed class Operation(SandboxHost host, string name, string checkpoint
         }
 
         _written |= point == "compaction.written";
+
+        // So does writing down when it was last used.
+        if (_using && point == "sandbox.committed")
+        {
+            _recorded.TrySetResult();
+        }
+
+        _using |= point == "expiry.use";
     }
 
     /// <summary>Carries it out.</summary>
@@ -80,12 +110,44 @@ internal sealed class Operation(SandboxHost host, string name, string checkpoint
                 return "";
             case "delete-checkpoint":
                 return $"{await host.DeleteCheckpointAsync(checkpoint, cancellationToken)}";
+            case "export":
+                return $"{(await sandbox!.ExportAsync(Archive, cancellationToken: cancellationToken)).Bytes}";
+            case Import:
+                return (await host.ImportAsync(Archive, cancellationToken: cancellationToken)).Id;
+            case "expire-set":
+                await sandbox!.SetExpiryAsync(new SandboxExpiry { IdleTimeout = TimeSpan.FromHours(1), AutoWake = true }, cancellationToken);
+                return "";
+            case "expire-kill":
+                return await ExpireAsync(sandbox!, SandboxExpiryAction.Kill, SandboxEventKind.Deleted);
+            case "expire-hibernate":
+                return await ExpireAsync(sandbox!, SandboxExpiryAction.Hibernate, SandboxEventKind.Hibernated);
+            case "expire-use":
+                clock.Shift(s_idle / 3);
+                await _recorded.Task.WaitAsync(cancellationToken);
+                return "";
             case "recover":
                 RecoveryReport report = await host.RecoverAsync(cancellationToken);
                 return $"{report.Adopted.Count} {report.Hibernated.Count} {report.Crashed.Count} {report.Problems.Count}";
             default:
                 throw new ArgumentException($"there is no operation '{name}'", nameof(name));
         }
+    }
+
+    /// <summary>Its time is up: by the clock, which is set forward here, so that all of it happens in this flow, where faults do.</summary>
+    private async Task<string> ExpireAsync(Sandbox sandbox, SandboxExpiryAction action, SandboxEventKind end)
+    {
+        using SandboxEventSubscription events = host.SubscribeEvents();
+        await sandbox.SetExpiryAsync(new SandboxExpiry { Lifetime = s_lifetime, Action = action }, cancellationToken);
+        clock.Shift(s_lifetime);
+        await foreach (SandboxEvent happened in events.WithCancellation(cancellationToken))
+        {
+            if (happened.SandboxId == sandbox.Id && happened.Kind == end)
+            {
+                break;
+            }
+        }
+
+        return "";
     }
 
     private static string Ids(IEnumerable<Sandbox> sandboxes) => string.Join(',', sandboxes.Select(static sandbox => sandbox.Id));

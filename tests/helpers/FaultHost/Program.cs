@@ -21,7 +21,10 @@ internal static class Program
     private static async Task<int> Main(string[] arguments)
     {
         int firstUid = int.Parse(Environment.GetEnvironmentVariable("OPENSANDBOX_TEST_UID")!, CultureInfo.InvariantCulture);
-        var options = new SandboxHostOptions { FirstUid = firstUid };
+        var clock = new Integration.Tests.ShiftableClock();
+
+        // A clock that is set forward is no agent that does not answer.
+        var options = new SandboxHostOptions { FirstUid = firstUid, TimeProvider = clock, HeartbeatInterval = Timeout.InfiniteTimeSpan };
         await using SandboxHost host = await SandboxHost.StartAsync(options);
         Say("ready");
         if (arguments is ["crowd", string count])
@@ -37,7 +40,7 @@ internal static class Program
         }
 
         using var deadline = new CancellationTokenSource(s_patience);
-        var operation = new Operation(host, words[0], words[2], deadline.Token);
+        var operation = new Operation(host, clock, words[0], words[2], deadline.Token);
         Sandbox? sandbox = words[1] == "-" || !operation.NeedsSandbox ? null : await host.OpenAsync(words[1], deadline.Token);
         await operation.PrepareAsync(sandbox);
         Task passing = sandbox is { State: SandboxState.Running } && words[3] != "-"
