@@ -18,7 +18,7 @@ internal static class FaultOperations
         new("checkpoint", Running, VerifyCheckpointAsync),
         new("checkpoint-disk", Running, VerifyCheckpointAsync),
         new("fork", Running, VerifyForkAsync),
-        new("fork-checkpoint", WithCheckpointAsync, VerifyForkAsync),
+        new("fork-checkpoint", WithCheckpointAsync, VerifyForkOfCheckpointAsync),
         new("restore", WithCheckpointAsync, VerifyRestoreAsync),
         new("delete", Running, VerifyDeleteAsync),
         new("delete-checkpoint", WithCheckpointAsync, VerifyDeleteCheckpointAsync) { HasMachine = false },
@@ -114,12 +114,20 @@ internal static class FaultOperations
         await world.Host.DeleteCheckpointAsync(again.Id, Deadline());
     }
 
-    private static async Task VerifyForkAsync(FaultWorld world, bool machineKilled)
+    private static Task VerifyForkAsync(FaultWorld world, bool machineKilled) => VerifyForksAsync(world, machineKilled, () => world.Writer.At(0));
+
+    private static Task VerifyForkOfCheckpointAsync(FaultWorld world, bool machineKilled) =>
+        VerifyForksAsync(world, machineKilled, () => world.CheckpointWriter!.At(world.CheckpointAcknowledged));
+
+    /// <param name="world">Where.</param>
+    /// <param name="machineKilled">Whether memory may be lost.</param>
+    /// <param name="writerOf">The writer as it was in what they are copies of, with what it had acknowledged for certain.</param>
+    private static async Task VerifyForksAsync(FaultWorld world, bool machineKilled, Func<GuestWriter> writerOf)
     {
         Assert.InRange(world.Others.Count, 0, 2);
         foreach (Sandbox fork in world.Others)
         {
-            GuestWriter then = world.Checkpoint is null ? world.Writer.At(0) : world.CheckpointWriter!.At(world.CheckpointAcknowledged);
+            GuestWriter then = writerOf();
             bool lives = fork.State == SandboxState.Running;
             await GetRunningAsync(fork, machineKilled);
             await then.CheckAsync(fork);

@@ -97,6 +97,7 @@ internal sealed class FaultWorld : IAsyncDisposable
 
         if (Subject is null)
         {
+            await DeleteSubjectAsync(); // it may be gone, and its checkpoint is not
             Subject = await Host.CreateAsync(Detached, Deadline());
             SubjectId = Subject.Id;
             Writer = await GuestWriter.StartAsync(Subject);
