@@ -148,7 +148,4 @@ internal static partial class VmmLog
 
     [LoggerMessage(4201, LogLevel.Warning, "The memory limit of {Path} stays higher than asked for: {Reason}")]
     internal static partial void CgroupLimitKept(ILogger logger, string path, string reason);
-
-    [LoggerMessage(4202, LogLevel.Warning, "Sandbox {SandboxId} is confined less than it could be, as was allowed: {Missing}")]
-    internal static partial void IsolationReduced(ILogger logger, string sandboxId, string missing);
 }
