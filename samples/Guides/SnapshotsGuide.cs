@@ -39,6 +39,15 @@ internal static class SnapshotsGuide
         }
     }
 
+    internal static async Task CarryAsync(Sandbox sandbox, SandboxHost elsewhere, CancellationToken cancellationToken)
+    {
+        await sandbox.HibernateAsync(cancellationToken);
+        await sandbox.ExportAsync("work.osa", cancellationToken: cancellationToken);
+
+        await using Sandbox copy = await elsewhere.ImportAsync("work.osa", new ImportOptions { Egress = EgressPolicy.DenyAll }, cancellationToken);
+        await copy.WakeAsync(cancellationToken: cancellationToken);
+    }
+
     internal static async Task ServeAsync(SandboxHostOptions options, CancellationToken cancellationToken)
     {
         await using SandboxHost host = await SandboxHost.StartAsync(options, cancellationToken: cancellationToken);

@@ -1,3 +1,4 @@
+using OpenSandbox.Vmm.Isolation;
 using OpenSandbox.Vmm.Qemu;
 
 namespace OpenSandbox.Vmm;
@@ -50,37 +51,63 @@ public static partial class HostPrerequisites
         }
     }
 
-    private static HostPrerequisite CheckIsolation(SandboxHostOptions options, bool translated) => options.Isolation == IsolationLevel.None
-        ? new HostPrerequisite(
-            "isolation", HostPrerequisiteStatus.Warning, "none: QEMU sees the host as the calling user does. Only for code that you trust", "Choose isolation 'full'")
-        : new HostPrerequisite(
-            "isolation",
-            HostPrerequisiteStatus.Info,
-            translated
-                ? "full. Under TCG the jail around QEMU is the boundary: QEMU's own security policy covers KVM only"
-                : "full: the virtual machine, and the jail around QEMU behind it");
-
-    private static HostPrerequisite CheckCgroups()
+    private static HostPrerequisite CheckIsolation(SandboxHostOptions options, bool translated)
     {
-        const string name = "cgroups", mount = "/sys/fs/cgroup";
-
-        // On hybrid hosts this is a tmpfs in which anything can be written; only the file says that it is cgroup v2.
-        string controllers = Path.Combine(mount, "cgroup.controllers");
-        if (!File.Exists(controllers))
+        const string name = "isolation";
+        bool isRoot = Interop.Libc.GetEffectiveUserId() == 0;
+        string boundary = Jail.Boundary(translated ? Accelerators.Tcg : Accelerators.Kvm);
+        return Jail.ModeOf(options.Isolation, isRoot, fullWorks: true) switch
         {
-            return new HostPrerequisite(name, HostPrerequisiteStatus.Info, "no cgroup v2: QEMU is not held by one. Limits inside the guest are not concerned");
+            IsolationLevel.None => new HostPrerequisite(
+                name,
+                HostPrerequisiteStatus.Warning,
+                "none: QEMU sees the host as the calling user does. Only for code that you trust",
+                isRoot ? "Choose isolation 'full'" : "Choose isolation 'rootless'"),
+            IsolationLevel.Rootless => new HostPrerequisite(
+                name, HostPrerequisiteStatus.Info, $"rootless: sandboxes share this user's uid and are kept apart by namespaces. {boundary}"),
+            _ => new HostPrerequisite(name, HostPrerequisiteStatus.Info, $"full. {boundary}"),
+        };
+    }
+
+    /// <summary>Where QEMU's cgroups would be made. Nothing is made or moved.</summary>
+    private static HostPrerequisite CheckCgroups(SandboxHostOptions options)
+    {
+        CgroupSites sites = CgroupSites.Find(options.CgroupParent, prepare: false);
+        List<string> parts = [];
+        foreach (CgroupSite site in sites.Sites)
+        {
+            parts.Add($"{string.Join(", ", site.Controllers.Select(CgroupSite.KernelNameOf))} by {(site.IsUnified ? "v2" : "v1")} in {Path.GetDirectoryName(site.Directory)}");
         }
 
-        string? own = File.ReadLines("/proc/self/cgroup").FirstOrDefault(static line => line.StartsWith("0::", StringComparison.Ordinal))?[3..];
-        string procs = Path.Join(mount, own, "cgroup.procs");
+        bool lacks = false, requires = false;
+        foreach (IsolationControl control in CgroupSites.AllControllers)
+        {
+            if (sites.WhyNot(control) is string why)
+            {
+                parts.Add($"no {CgroupSite.KernelNameOf(control)}: {why}");
+                lacks = true;
+                requires |= options.Isolation.Controls.Contains(control);
+            }
+        }
+
+        return new HostPrerequisite(
+            "cgroups",
+            requires ? HostPrerequisiteStatus.Missing : lacks ? HostPrerequisiteStatus.Warning : HostPrerequisiteStatus.Ok,
+            string.Join("; ", parts),
+            lacks ? Jail.RemedyOf(IsolationControl.MemoryLimit) : null);
+    }
+
+    private static HostPrerequisite CheckSaving()
+    {
         try
         {
-            using FileStream writable = File.Open(procs, FileMode.Open, FileAccess.Write);
-            return new HostPrerequisite(name, HostPrerequisiteStatus.Info, $"v2, own cgroup {own} is writable; controllers: {File.ReadAllText(controllers).Trim()}");
+            Compression.Lz4Frame.EnsureAvailable();
+            return new HostPrerequisite("saving", HostPrerequisiteStatus.Ok, "liblz4 is installed: sandboxes can be hibernated, saved and exported");
         }
-        catch (Exception refused) when (refused is IOException or UnauthorizedAccessException)
+        catch (HostPrerequisiteException missing)
         {
-            return new HostPrerequisite(name, HostPrerequisiteStatus.Info, $"v2, but {procs} is not writable: QEMU is not held by a cgroup. Limits inside the guest are not concerned");
+            return new HostPrerequisite(
+                "saving", HostPrerequisiteStatus.Warning, "liblz4.so.1 cannot be loaded: sandboxes cannot be hibernated, saved or exported", missing.Remedy);
         }
     }
 

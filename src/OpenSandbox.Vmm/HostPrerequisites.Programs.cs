@@ -4,6 +4,7 @@ using System.Runtime.CompilerServices;
 using System.Text.RegularExpressions;
 using Microsoft.Win32.SafeHandles;
 using OpenSandbox.Interop;
+using OpenSandbox.Vmm.Isolation;
 using OpenSandbox.Vmm.Processes;
 
 namespace OpenSandbox.Vmm;
@@ -69,41 +70,39 @@ public static partial class HostPrerequisites
     private static async Task<HostPrerequisite> CheckJailAsync(
         SandboxHostOptions options, ProcessThread processes, CancellationToken cancellationToken)
     {
-        bool full = options.Isolation == IsolationLevel.Full;
-        string launcher = Path.Combine(options.AssetsDirectory, "launcher");
-        string root = Path.Combine(options.RuntimeDirectory, "root");
-        List<string> arguments = [launcher, "--root", root, "--keep", "2", "--attached", "--isolation", full ? "full" : "none"];
-        if (Libc.GetEffectiveUserId() == 0)
-        {
-            // The uid of no sandbox: theirs are the first ones from here on.
-            string uid = (options.FirstUid + options.MaxSandboxes + 1).ToString(CultureInfo.InvariantCulture);
-            arguments.AddRange(["--uid", uid, "--gid", uid]);
-        }
-
-        arguments.AddRange(["--", options.QemuPath, "--version"]);
+        bool isRoot = Libc.GetEffectiveUserId() == 0;
+        IsolationLevel mode = Jail.ModeOf(options.Isolation, isRoot, fullWorks: true);
         ProgramEnd end;
         try
         {
-            Directory.CreateDirectory(root);
-            end = await TryProgramAsync(processes, launcher, arguments, options.TimeProvider, cancellationToken).ConfigureAwait(false);
+            Directory.CreateDirectory(Path.Combine(options.RuntimeDirectory, "root"));
+            List<string> arguments = JailProbe.Arguments(options, mode, options.Isolation);
+            end = await TryProgramAsync(processes, arguments[0], arguments, options.TimeProvider, cancellationToken).ConfigureAwait(false);
         }
         catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
         {
             end = new ProgramEnd(false, failure.Message);
         }
 
-        string what = full ? "namespaces, an empty root, a uid of its own and a seccomp filter" : "a seccomp filter and limits";
+        string what = mode switch
+        {
+            IsolationLevel.Full => "namespaces, an empty root, a uid of its own and a seccomp filter",
+            IsolationLevel.Rootless => "namespaces through a user namespace, an empty root, Landlock and a seccomp filter",
+            _ => "Landlock, a seccomp filter and limits",
+        };
         return end.Succeeded
             ? new HostPrerequisite("jail", HostPrerequisiteStatus.Ok, $"QEMU starts in it: {what}")
             : new HostPrerequisite(
                 "jail",
-                HostPrerequisiteStatus.Missing,
+                options.Isolation.Level is null ? HostPrerequisiteStatus.Warning : HostPrerequisiteStatus.Missing,
                 $"QEMU does not start in it ({what}): {end.Describe()}",
-                "In a container, give it CAP_SYS_ADMIN and allow mounts and namespaces; otherwise choose isolation 'none' for code that you trust");
+                isRoot
+                    ? "In a container, give it CAP_SYS_ADMIN and allow mounts and namespaces; otherwise choose isolation 'none' for code that you trust"
+                    : Jail.RemedyOf(IsolationControl.Namespaces));
     }
 
     /// <summary>Runs a program with no input to its end, and keeps the end of its output.</summary>
-    private static async Task<ProgramEnd> TryProgramAsync(
+    internal static async Task<ProgramEnd> TryProgramAsync(
         ProcessThread processes, string path, IReadOnlyList<string> arguments, TimeProvider time, CancellationToken cancellationToken)
     {
         const int keptBytes = 4_096;
@@ -142,7 +141,7 @@ public static partial class HostPrerequisites
         }
     }
 
-    private readonly record struct ProgramEnd(bool Succeeded, string Output)
+    internal readonly record struct ProgramEnd(bool Succeeded, string Output)
     {
         /// <summary>The last line, which says why.</summary>
         internal string Describe() => Output.TrimEnd().Split('\n')[^1];

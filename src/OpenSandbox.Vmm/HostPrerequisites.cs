@@ -39,7 +39,8 @@ public static partial class HostPrerequisites
             : await CheckJailAsync(options, processes, cancellationToken).ConfigureAwait(false));
         items.Add(CheckAccelerator(options, version, out bool translated));
         items.Add(CheckIsolation(options, translated));
-        items.Add(CheckCgroups());
+        items.Add(CheckCgroups(options));
+        items.Add(CheckSaving());
         items.Add(CheckImageTools());
         items.AddRange(CheckSharedHardware());
         return new HostPrerequisiteReport(items);
@@ -59,8 +60,12 @@ public static partial class HostPrerequisites
         uint user = Interop.Libc.GetEffectiveUserId();
         return user == 0
             ? new HostPrerequisite("root", HostPrerequisiteStatus.Ok, "running as root")
-            : options.Isolation == IsolationLevel.None
-                ? new HostPrerequisite("root", HostPrerequisiteStatus.Info, $"running as user {user}: enough without isolation")
-                : new HostPrerequisite("root", HostPrerequisiteStatus.Missing, $"running as user {user}; full isolation needs root", "Run as root (sudo), or choose isolation 'none' for code that you trust");
+            : options.Isolation.Level != IsolationLevel.Full
+                ? new HostPrerequisite("root", HostPrerequisiteStatus.Info, $"running as user {user}: enough for isolation 'rootless', and without isolation")
+                : new HostPrerequisite(
+                    "root",
+                    HostPrerequisiteStatus.Missing,
+                    $"running as user {user}; full isolation needs root",
+                    "Run as root (sudo), or choose isolation 'rootless'");
     }
 }

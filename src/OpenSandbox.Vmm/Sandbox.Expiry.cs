@@ -216,7 +216,6 @@ public sealed partial class Sandbox
             {
                 Fault.Point(FaultPoints.ExpirySetting);
                 await Task.Run(() => Record(manifest => manifest with { Expiry = Describe(next) }), CancellationToken.None).ConfigureAwait(false);
-                Fault.Point(FaultPoints.ExpirySet);
             }
             catch (IOException failure)
             {
@@ -227,6 +226,8 @@ public sealed partial class Sandbox
 
                 throw await ExplainAsync(failure, "setting its expiry").ConfigureAwait(false);
             }
+
+            Fault.Point(FaultPoints.ExpirySet);
         }
         finally
         {

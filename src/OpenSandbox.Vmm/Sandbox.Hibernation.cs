@@ -255,7 +255,7 @@ public sealed partial class Sandbox
             using SavedSandbox saved = await _host.OpenSavedAsync(snapshotId, _manifest.Disks, cancellationToken).ConfigureAwait(false);
             (SandboxRun run, SandboxLimits limits, IReadOnlyList<string> reasons) = await _host
                 .CountingAsync(() => _host.StartSavedAsync(
-                    Id, Spec, saved, renewIdentity: false, options, _host.NewLayersFor(Spec, lease), cancellationToken))
+                    Id, Spec, saved, saved.Manifest.RenewIdentity, options, _host.NewLayersFor(Spec, lease), cancellationToken))
                 .ConfigureAwait(false);
             Fault.Point(FaultPoints.WakeStarted);
             await CommitRunAsync(run, limits, lease, snapshotId, cancellationToken).ConfigureAwait(false);

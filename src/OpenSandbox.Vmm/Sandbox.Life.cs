@@ -91,7 +91,8 @@ public sealed partial class Sandbox
 
         // Without disks there is nothing that could run full.
         Task network = new GuestNetworkService(Id, run.Channel, _gateway, HandleScaleRequestAsync, _host.Logger).RunAsync();
-        run.Ended = FollowAsync(run, run.Disks.Rootfs is null ? network : Task.WhenAll(network, Task.Run(() => WatchDisksAsync(run))));
+        Task watch = Task.WhenAll(network, WatchAgentAsync(run));
+        run.Ended = FollowAsync(run, run.Disks.Rootfs is null ? watch : Task.WhenAll(watch, Task.Run(() => WatchDisksAsync(run))));
     }
 
     /// <summary>Goes to another state; those who wait for a change look again.</summary>
@@ -122,7 +123,7 @@ public sealed partial class Sandbox
     /// <summary>Follows a machine to its end, whoever ends it, and frees everything.</summary>
     private async Task FollowAsync(SandboxRun run, Task watch)
     {
-        await Task.WhenAny(run.EndRequested, run.Machine.Exited, run.Channel.Completion).ConfigureAwait(false);
+        await Task.WhenAny(run.EndRequested, run.Machine.Exited, run.Channel.Completion, run.GivenUp).ConfigureAwait(false);
         bool asked = run.EndRequested.IsCompleted;
         SandboxExit? exit = asked ? await run.EndRequested.ConfigureAwait(false) : await FindOutWhyAsync(run).ConfigureAwait(false);
         SandboxExit? crash = !asked && IsDetached ? exit : null;
@@ -191,7 +192,7 @@ public sealed partial class Sandbox
     }
 
     private static async Task<SandboxExit> FindOutWhyAsync(SandboxRun run) =>
-        await run.Machine.TryDescribeExitAsync().ConfigureAwait(false) ?? new SandboxExit(
+        run.GivenUp.IsCompleted ? await run.GivenUp.ConfigureAwait(false) : await run.Machine.TryDescribeExitAsync().ConfigureAwait(false) ?? new SandboxExit(
             SandboxExitReason.GuestMisbehaved,
             run.Channel.Failure?.Message ?? "its channel was closed",
             run.Machine.StandardErrorTail,

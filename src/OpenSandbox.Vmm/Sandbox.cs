@@ -2,7 +2,6 @@ using System.Runtime.InteropServices;
 using OpenSandbox.Interop;
 using OpenSandbox.Qmp;
 using OpenSandbox.VirtioSerial;
-using OpenSandbox.Vmm.Expiry;
 using OpenSandbox.Vmm.Lifecycle;
 using OpenSandbox.Vmm.Processes;
 using OpenSandbox.Vmm.Qemu;
@@ -140,9 +139,16 @@ public sealed partial class Sandbox : IAsyncDisposable
         options ??= ExecOptions.Default;
         GuestText.ValidateArguments(command, nameof(command));
         options.Validate();
-        using SandboxUse use = await UseAsync(cancellationToken).ConfigureAwait(false);
-        GuestStream stream = await OpenStreamAsync(DescribeExec(command, options, options.StandardInput is not null)).ConfigureAwait(false);
-        return await CollectAsync(stream, command[0], options, cancellationToken).ConfigureAwait(false);
+        GuestStream stream = await UseAndOpenAsync(DescribeExec(command, options, options.StandardInput is not null), cancellationToken)
+            .ConfigureAwait(false);
+        try
+        {
+            return await CollectAsync(stream, command[0], options, cancellationToken).ConfigureAwait(false);
+        }
+        finally
+        {
+            LeaveUse();
+        }
     }
 
     /// <summary>Sends the input of a command that has been asked for, and takes its output and result. Disposes of the stream.</summary>

@@ -18,6 +18,12 @@ public enum SandboxExitReason
     /// <summary>The guest broke the protocol, or its agent stopped answering, and the VM was ended.</summary>
     GuestMisbehaved,
 
+    /// <summary>
+    /// The kernel ended QEMU because it needed more memory than its host cgroup allows: RAM, what is plugged in, and QEMU's own. A guest
+    /// that keeps to what it was given does not cause this.
+    /// </summary>
+    HostMemoryLimit,
+
     /// <summary>Its time was up (<see cref="SandboxExpiry"/>): the description says which.</summary>
     Expired,
 }

@@ -1,3 +1,5 @@
+using System.Security.Cryptography;
+using System.Text;
 using Microsoft.Win32.SafeHandles;
 using OpenSandbox.Vmm.Disks;
 using OpenSandbox.Vmm.Expiry;
@@ -10,8 +12,18 @@ namespace OpenSandbox.Vmm;
 /// <content>Detached sandboxes: what is on disk of them while they run.</content>
 public sealed partial class SandboxHost
 {
-    /// <summary>Where the runtime directories of detached VMs are.</summary>
-    internal string VmDirectory => Path.Combine(Options.RuntimeDirectory, "vm");
+    /// <summary>
+    /// Where the runtime directories of detached VMs are: one folder for each state directory, because whatever is in it that no manifest names
+    /// is ended, and several state directories may share a runtime directory.
+    /// </summary>
+    internal string VmDirectory => field ??= Path.Combine(Options.RuntimeDirectory, "vm", NameOf(Options.StateDirectory));
+
+    private static string NameOf(string stateDirectory)
+    {
+        // Short: the paths of sockets in it are bounded.
+        const int digits = 8;
+        return Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(Path.TrimEndingDirectorySeparator(Path.GetFullPath(stateDirectory)))))[..digits];
+    }
 
     /// <summary>What makes a VM survive this process, if its sandbox is to.</summary>
     internal VmDetachment? NewDetachment(string id, SandboxSpec spec)

@@ -27,6 +27,7 @@ public sealed partial class SandboxHost
                 var start = new MachineStart(id, spec, golden, cut.Disks.Extend(NewLayersFor(spec, lease)))
                 {
                     Memory = cut.Memory,
+                    MemoryMib = cut.Limits.MemoryMib,
                     RenewIdentity = true,
                     Detached = NewDetachment(id, spec),
                 };

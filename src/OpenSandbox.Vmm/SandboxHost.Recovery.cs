@@ -14,7 +14,7 @@ namespace OpenSandbox.Vmm;
 /// <content>What a host that starts finds of earlier ones.</content>
 public sealed partial class SandboxHost
 {
-    private const int RecoveriesAtOnce = 8;
+    private const int RecoveriesAtOnce = 32; // each waits for a guest, not for this process
 
     /// <summary>
     /// Takes over what earlier hosts have left in the state directory and no other host has: adopts the VMs of detached sandboxes that run,
@@ -146,6 +146,11 @@ public sealed partial class SandboxHost
 
         try
         {
+            if (Store.RemoveLeftovers(held) is IOException left)
+            {
+                VmmLog.SweepFailed(Logger, id, left);
+            }
+
             // Only with its lock does the manifest stay as read.
             SandboxManifest manifest = Store.LoadSandbox(id);
             if (manifest.State == RecordedState.Deleting)
@@ -262,7 +267,10 @@ public sealed partial class SandboxHost
                 ResumeResult resumed = await stream
                     .GetResultAsync(ProtocolJsonContext.Default.ResumeResult, deadline.Token)
                     .ConfigureAwait(false);
-                return (new SandboxRun(machine, manifest.Golden!.ToReference(), disks, resumed), disks);
+                return (new SandboxRun(machine, manifest.Golden!.ToReference(), disks, resumed)
+                {
+                    Isolation = await machine.GetIsolationAsync(deadline.Token).ConfigureAwait(false),
+                }, disks);
             }
         }
         catch (Exception failure)
@@ -372,7 +380,10 @@ public sealed partial class SandboxHost
         var swept = new List<string>();
         try
         {
-            await SweepMachinesAsync(swept, problems, cancellationToken).ConfigureAwait(false);
+            (List<SweepEntry> machines, List<string> unclear) = ([], []);
+            await PruneMachinesAsync(dryRun: false, machines, unclear, cancellationToken).ConfigureAwait(false);
+            swept.AddRange(machines.Select(static entry => $"{entry.Path}: {entry.Reason}"));
+            unclear.ForEach(problems.Add);
             SweepReport report = await StateSweeper.SweepAsync(Store, null, cancellationToken).ConfigureAwait(false);
             swept.AddRange(report.Removed.Select(static entry => $"{entry.Path}: {entry.Reason}"));
         }
@@ -383,38 +394,5 @@ public sealed partial class SandboxHost
         }
 
         return swept;
-    }
-
-    private async Task SweepMachinesAsync(List<string> swept, ConcurrentBag<string> problems, CancellationToken cancellationToken)
-    {
-        if (!Directory.Exists(VmDirectory))
-        {
-            return;
-        }
-
-        // Before the manifests are read: a machine that is started later is not looked at.
-        string[] directories = Directory.GetDirectories(VmDirectory);
-        StateListing<SandboxManifest> listing = Store.ListSandboxes();
-        if (!listing.IsComplete)
-        {
-            problems.Add("VMs without a sandbox are not ended while there are manifests that cannot be read");
-            return;
-        }
-
-        HashSet<string> named = [.. listing.Items.Select(static manifest => manifest.Vm?.RuntimeDirectory).OfType<string>()];
-        foreach (string directory in directories.Where(directory => !named.Contains(directory)))
-        {
-            try
-            {
-                if (await VmSweeper.SweepAsync(_context, directory, cancellationToken).ConfigureAwait(false))
-                {
-                    swept.Add($"{directory}: a VM that no sandbox owns");
-                }
-            }
-            catch (Exception failure) when (failure is IOException or InvalidDataException)
-            {
-                problems.Add($"{directory}: {failure.Message}");
-            }
-        }
     }
 }

@@ -26,7 +26,8 @@ public sealed partial class SandboxHost
         try
         {
             manifest = Store.LoadSnapshot(snapshotId);
-            disks = await Task.Run(() => OpenDisks(merged ?? manifest.Disks, cancellationToken), cancellationToken).ConfigureAwait(false);
+            DiskChains chains = merged is null ? manifest.Disks : Chains.AddDigests(merged, manifest.Disks);
+            disks = await Task.Run(() => OpenDisks(chains, cancellationToken), cancellationToken).ConfigureAwait(false);
         }
         catch (StateFileException damaged)
         {
@@ -38,7 +39,9 @@ public sealed partial class SandboxHost
         {
             if (manifest.Memory is null)
             {
-                return new SavedSandbox(manifest, _golden, null, disks, []);
+                // A checkpoint of the disks alone was asked for; a sandbox that sleeps without its memory has lost it on its way.
+                return new SavedSandbox(
+                    manifest, _golden, null, disks, manifest.Kind == SnapshotKind.Hibernation ? ["it was imported without its memory"] : []);
             }
 
             (GoldenImage? golden, IReadOnlyList<string> mismatches) = await _goldens
@@ -96,6 +99,7 @@ public sealed partial class SandboxHost
                 var start = new MachineStart(id, spec, saved.Golden, saved.Disks.Extend(newLayer))
                 {
                     Memory = saved.Memory,
+                    MemoryMib = limits.MemoryMib,
                     RenewIdentity = renewIdentity,
                     Detached = NewDetachment(id, spec),
                 };
@@ -157,7 +161,7 @@ public sealed partial class SandboxHost
         }
     }
 
-    private FrozenDisks OpenDisks(DiskChains chains, CancellationToken cancellationToken)
+    internal FrozenDisks OpenDisks(DiskChains chains, CancellationToken cancellationToken)
     {
         FrozenDisk? rootfs = chains.Rootfs is null ? null : OpenDisk(Qemu.QemuCommandLine.RootfsName, chains.Rootfs, cancellationToken);
         try

@@ -90,10 +90,17 @@ public sealed partial class SandboxHost
                 throw new MemoryFileException("the guest did not stand still when it was saved");
             }
 
+            phase = "confining QEMU";
+            SandboxIsolation isolation = await vm.GetIsolationAsync(either.Token).ConfigureAwait(false);
+
             phase = "resuming the guest";
             ResumeResult resumed = await ResumeAsync(vm, start, plug, either.Token).ConfigureAwait(false);
             await plugged.ConfigureAwait(false);
-            return (new SandboxRun(vm, GoldenReference.To(start.Golden), start.Disks, resumed) { FromMemory = start.Memory is not null }, stream);
+            return (new SandboxRun(vm, GoldenReference.To(start.Golden), start.Disks, resumed)
+            {
+                FromMemory = start.Memory is not null,
+                Isolation = isolation,
+            }, stream);
         }
         catch (Exception failure)
         {
@@ -111,6 +118,11 @@ public sealed partial class SandboxHost
             start.Disks.Dispose();
             cancellationToken.ThrowIfCancellationRequested();
             ObjectDisposedException.ThrowIf(_closing.IsCancellationRequested, this);
+            if (vm is not null && await vm.FindIsolationFailureAsync().ConfigureAwait(false) is SandboxIsolationException unconfined)
+            {
+                throw unconfined;
+            }
+
             if (exit is not null)
             {
                 throw new SandboxStartException(start.Id, phase, exit.Description, exit.StandardErrorTail, failure);
@@ -179,7 +191,16 @@ public sealed partial class SandboxHost
                     descriptors.Add(state),
                     start.Disks.Rootfs?.Describe(descriptors),
                     start.Disks.Workspace?.Describe(descriptors)),
-                start.Detached) { PluggedRam = pluggedRam, Reconnect = start.Memory is not null }).ConfigureAwait(false);
+                start.Detached)
+            {
+                PluggedRam = pluggedRam,
+                Reconnect = start.Memory is not null,
+                Isolation = Options.Isolation.And(start.Spec.Isolation),
+                AllowedPluggedBytes = (start.MemoryMib ?? start.Spec.MemoryMib) is int memory
+                    ? Math.Max(0, memory - shape.BaseMemoryMib) * (1L << 20)
+                    : start.Memory is null ? 0 : shape.PluggableBytes,
+                HostCpuMaxPercent = start.Spec.HostCpuMaxPercent,
+            }).ConfigureAwait(false);
         }
         finally
         {

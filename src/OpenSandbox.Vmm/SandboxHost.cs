@@ -4,6 +4,7 @@ using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using OpenSandbox.VirtioSerial;
 using OpenSandbox.Vmm.Golden;
+using OpenSandbox.Vmm.Isolation;
 using OpenSandbox.Vmm.Qemu;
 using OpenSandbox.Vmm.State;
 
@@ -42,6 +43,7 @@ public sealed partial class SandboxHost : IAsyncDisposable
         _goldens = new GoldenLibrary(context, golden);
         Store = StateStore.Open(context.Options.StateDirectory);
         AcceleratorReason = acceleratorReason;
+        context.Accelerator = golden.Manifest.Identity.Accelerator;
         Events = new Events.EventHub(context.Options.TimeProvider);
         Timers = new Expiry.TimerQueue<Sandbox>(context.Options.TimeProvider, static sandbox => sandbox.LookAtExpiry());
         Images = new SandboxImages(context.Options, context.Logger);
@@ -82,6 +84,7 @@ public sealed partial class SandboxHost : IAsyncDisposable
     /// <param name="cancellationToken">Ends what has been started and leaves nothing behind.</param>
     /// <returns>A host that is ready to make sandboxes.</returns>
     /// <exception cref="HostPrerequisiteException">Something is missing on the host; the message says what to do.</exception>
+    /// <exception cref="SandboxIsolationException">What <see cref="SandboxHostOptions.Isolation"/> requires cannot be had here.</exception>
     /// <exception cref="GoldenImageException">The golden snapshot could not be made.</exception>
     /// <exception cref="SandboxStartException">The guest does not boot.</exception>
     public static async Task<SandboxHost> StartAsync(
@@ -96,6 +99,13 @@ public sealed partial class SandboxHost : IAsyncDisposable
         {
             Directory.CreateDirectory(options.StateDirectory);
             context = new VmmContext(options, loggers ?? NullLoggerFactory.Instance);
+            bool isRoot = Interop.Libc.GetEffectiveUserId() == 0;
+            Jail.EnsurePossible(null, options.Isolation, isRoot, context.Cgroups);
+            if (isRoot && options.Isolation.Level is null)
+            {
+                context.FullJailWorks = await JailProbe.FullWorksAsync(options, context.Processes, cancellationToken).ConfigureAwait(false);
+            }
+
             QemuFacts qemu = await QemuProbe.RunAsync(context, cancellationToken).ConfigureAwait(false);
             (golden, string reason) = await GoldenSelector.GetAsync(context, qemu, cancellationToken).ConfigureAwait(false);
             var host = new SandboxHost(context, golden, reason);
@@ -132,6 +142,7 @@ public sealed partial class SandboxHost : IAsyncDisposable
     /// <returns>The sandbox; dispose it.</returns>
     /// <exception cref="SandboxImageException">There is no such image.</exception>
     /// <exception cref="SandboxCapacityException">The host is full.</exception>
+    /// <exception cref="SandboxIsolationException">A required control is missing; nothing has run without it.</exception>
     /// <exception cref="SandboxStartException">The VM or its guest failed; nothing is left of it.</exception>
     /// <exception cref="SandboxTimeoutException">Not ready within <see cref="SandboxHostOptions.StartTimeout"/>; nothing is left of it.</exception>
     public async Task<Sandbox> CreateAsync(SandboxSpec? spec = null, CancellationToken cancellationToken = default) =>
@@ -187,6 +198,10 @@ public sealed partial class SandboxHost : IAsyncDisposable
         SandboxSpec spec, OpenRequest? first, CancellationToken cancellationToken)
     {
         spec.Validate(Options);
+
+        // What the host requires now is kept with the sandbox: another host that requires less is not to wake it with less.
+        spec = spec with { Isolation = Options.Isolation.And(spec.Isolation).And(spec.HostCpuMaxPercent is null ? null : Jail.WithCpuLimit) };
+        Jail.EnsurePossible(null, spec.Isolation, Interop.Libc.GetEffectiveUserId() == 0, _context.Cgroups);
         cancellationToken.ThrowIfCancellationRequested();
         EnsureMemory(spec.MemoryMib ?? Options.BaseMemoryMib);
         string id = Reserve();

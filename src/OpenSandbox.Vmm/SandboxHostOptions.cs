@@ -22,8 +22,18 @@ public sealed record SandboxHostOptions
     /// <summary>Which accelerator to use. Default: <see cref="AcceleratorChoice.Auto"/>.</summary>
     public AcceleratorChoice Accelerator { get; init; }
 
-    /// <summary>What stands between QEMU and the host. Default: <see cref="IsolationLevel.Full"/>.</summary>
-    public IsolationLevel Isolation { get; init; }
+    /// <summary>
+    /// What must stand between QEMU and the host; sandboxes keep it when they are saved. Default: <see cref="IsolationLevel.Full"/>, which
+    /// needs root; other users choose <see cref="IsolationLevel.Rootless"/>.
+    /// </summary>
+    public IsolationRequirement Isolation { get; init; } = IsolationLevel.Full;
+
+    /// <summary>
+    /// A cgroup below which each QEMU gets one of its own: the absolute path of a directory of cgroup v2 that is this process's to use.
+    /// Default: <c>OPENSANDBOX_CGROUP</c>, else <see langword="null"/>: below this process's own cgroups where they are delegated to it (v2)
+    /// or can be written (v1), else none.
+    /// </summary>
+    public string? CgroupParent { get; init; } = Environment.GetEnvironmentVariable("OPENSANDBOX_CGROUP") is { Length: > 0 } cgroup ? cgroup : null;
 
     /// <summary>Virtual CPUs of every sandbox, 1 to 16; part of the golden snapshot. Default: 2.</summary>
     public int VcpuCount { get; init; } = 2;
@@ -66,6 +76,19 @@ public sealed record SandboxHostOptions
     /// makes no headway is given up earlier. Default: 180 s.
     /// </summary>
     public TimeSpan ResizeTimeout { get; init; } = TimeSpan.FromSeconds(180);
+
+    /// <summary>
+    /// How often a sandbox's agent is asked for a sign of life, which it has as long to give; 100 ms or more.
+    /// <see cref="Timeout.InfiniteTimeSpan"/>: never. Default: 5 s.
+    /// </summary>
+    public TimeSpan HeartbeatInterval { get; init; } = TimeSpan.FromSeconds(5);
+
+    /// <summary>
+    /// After so long without one a running sandbox is given up: calls fail with <see cref="SandboxLostException"/>, its VM is ended, and a
+    /// detached one has crashed and can be booted from its disks (<see cref="Sandbox.WakeAsync"/>). At least the interval, of which it is
+    /// rounded up to a multiple; one whose disk is full on the host, or that is paused, is not meant. Default: 60 s.
+    /// </summary>
+    public TimeSpan UnresponsiveTimeout { get; init; } = TimeSpan.FromSeconds(60);
 
     /// <summary>In which a killed VM must be gone. Default: 10 s.</summary>
     public TimeSpan KillTimeout { get; init; } = TimeSpan.FromSeconds(10);
@@ -110,6 +133,18 @@ public sealed record SandboxHostOptions
         foreach (TimeSpan limit in (ReadOnlySpan<TimeSpan>)[StartTimeout, GoldenBuildTimeout, KvmProbeTimeout, RequestTimeout, ResizeTimeout, KillTimeout])
         {
             ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(limit, TimeSpan.Zero);
+        }
+
+        ArgumentNullException.ThrowIfNull(Isolation);
+        if (CgroupParent is not null && !Path.IsPathFullyQualified(CgroupParent))
+        {
+            throw new ArgumentException($"'{CgroupParent}' is not the absolute path of a cgroup", nameof(CgroupParent));
+        }
+
+        if (HeartbeatInterval != Timeout.InfiniteTimeSpan)
+        {
+            ArgumentOutOfRangeException.ThrowIfLessThan(HeartbeatInterval, TimeSpan.FromMilliseconds(100), nameof(HeartbeatInterval));
+            ArgumentOutOfRangeException.ThrowIfLessThan(UnresponsiveTimeout, HeartbeatInterval, nameof(UnresponsiveTimeout));
         }
 
         ArgumentException.ThrowIfNullOrWhiteSpace(Region);

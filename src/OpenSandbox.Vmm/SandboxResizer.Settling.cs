@@ -11,6 +11,20 @@ internal sealed partial class SandboxResizer
         SandboxOperationException or SandboxTimeoutException or QmpCommandException or QmpTimeoutException or TimeoutException
             or SandboxResizeException;
 
+    /// <summary>Before the guest can have more, its host cgroup allows it.</summary>
+    private void AllowPlugged(long bytes)
+    {
+        try
+        {
+            _vm.AllowPlugged(bytes);
+        }
+        catch (IOException refused)
+        {
+            throw new SandboxOperationException(
+                SandboxErrorCode.OperationFailed, _sandbox.Id, 0, $"sandbox {_sandbox.Id}: changing its memory: its host cgroup: {refused.Message}", refused);
+        }
+    }
+
     private SandboxResizeException Incomplete(int asked, SandboxLimits actual)
     {
         VmmLog.ResizeIncomplete(_host.Logger, _sandbox.Id, asked, actual.MemoryMib);
@@ -46,6 +60,7 @@ internal sealed partial class SandboxResizer
         QmpClient qmp = await GetMonitorAsync().ConfigureAwait(false);
         long plugged = await PluggedNowAsync(qmp).ConfigureAwait(false);
         await RequestAsync(qmp, plugged).ConfigureAwait(false);
+        AllowPlugged(plugged);
         int memory = plugged > 0 ? BaseMib + (int)(plugged >> Mebi) : Math.Min(bareMib, BaseMib);
         Volatile.Write(ref _limits, Limits with { MemoryMib = memory }); // true also if the guest does not answer
 

@@ -202,6 +202,8 @@ internal sealed partial class SandboxResizer
         QmpClient qmp = await GetMonitorAsync().ConfigureAwait(false);
         long plugged = PluggedBytes(memory);
 
+        AllowPlugged(plugged);
+
         // The guest listens before the device offers anything, or sees that it is there already: no round trip goes before the other.
         Task<LimitsResult?> follows = FollowAsync(Growth(limits, plugged));
         try
@@ -355,6 +357,7 @@ internal sealed partial class SandboxResizer
             MemoryInUseBytes = result.MemoryInUseBytes,
         };
         Volatile.Write(ref _limits, now);
+        AllowPlugged(PluggedBytes(memory));
         return now;
     }
 

@@ -20,6 +20,18 @@ public sealed record SandboxSpec
     /// <summary>CPU limit in percent of one CPU, 1 to 100 times the vCPUs. Default: 80 percent of all of them.</summary>
     public int? CpuMaxPercent { get; init; }
 
+    /// <summary>
+    /// CPU time that its QEMU may use, translation and devices included, in percent of one CPU, 1 to 25,600: a limit of the host's, out of the
+    /// guest's reach. Needs <see cref="IsolationControl.CpuLimit"/>. Default: <see langword="null"/>, only the guest's own limit.
+    /// </summary>
+    public int? HostCpuMaxPercent { get; init; }
+
+    /// <summary>
+    /// What must stand between its QEMU and the host, on top of <see cref="SandboxHostOptions.Isolation"/>; kept with the sandbox when it is
+    /// saved. Default: <see langword="null"/>, no more than that.
+    /// </summary>
+    public IsolationRequirement? Isolation { get; init; }
+
     /// <summary>Whether there is a disk of its own at <c>/workspace</c>. Default: yes, where there is an image.</summary>
     public bool Workspace { get; init; } = true;
 
@@ -82,6 +94,11 @@ public sealed record SandboxSpec
         {
             throw new ArgumentException(
                 $"a CPU limit of {cpu} percent: it must be from 1 to {100 * options.VcpuCount} (100 per vCPU)", nameof(CpuMaxPercent));
+        }
+
+        if (HostCpuMaxPercent is < 1 or > 25_600)
+        {
+            throw new ArgumentException($"a CPU limit of {HostCpuMaxPercent} percent on the host: it must be from 1 to 25,600", nameof(HostCpuMaxPercent));
         }
 
         if (Hostname is not null

@@ -113,6 +113,15 @@ internal static partial class VmmLog
     [LoggerMessage(4062, LogLevel.Error, "Sandbox {SandboxId}: its expiry failed by a defect")]
     internal static partial void ExpiryDefect(ILogger logger, string sandboxId, Exception failure);
 
+    [LoggerMessage(4063, LogLevel.Information, "Sandbox {SandboxId} exported: {Bytes} bytes in {Milliseconds} ms")]
+    internal static partial void SandboxExported(ILogger logger, string sandboxId, long bytes, long milliseconds);
+
+    [LoggerMessage(4064, LogLevel.Information, "Sandbox {SandboxId} imported: {Bytes} bytes in {Milliseconds} ms")]
+    internal static partial void SandboxImported(ILogger logger, string sandboxId, long bytes, long milliseconds);
+
+    [LoggerMessage(4071, LogLevel.Warning, "Sandbox {SandboxId}: its agent has not answered for {Milliseconds} ms")]
+    internal static partial void AgentSilent(ILogger logger, string sandboxId, long milliseconds);
+
     [LoggerMessage(4047, LogLevel.Debug, "{Path} is not swept: {Reason}")]
     internal static partial void SweepKept(ILogger logger, string path, string reason);
 
@@ -133,4 +142,10 @@ internal static partial class VmmLog
 
     [LoggerMessage(4105, LogLevel.Error, "Pool of {Image}: it failed by a defect and tries again later")]
     internal static partial void PoolFailed(ILogger logger, string image, Exception failure);
+
+    [LoggerMessage(4200, LogLevel.Debug, "{Path} is left to be swept: {Reason}")]
+    internal static partial void CgroupLeft(ILogger logger, string path, string reason);
+
+    [LoggerMessage(4201, LogLevel.Warning, "The memory limit of {Path} stays higher than asked for: {Reason}")]
+    internal static partial void CgroupLimitKept(ILogger logger, string path, string reason);
 }

@@ -1,7 +1,7 @@
 // launcher: starts a virtual machine monitor in a jail and stays as its parent.
 //
 //   launcher --root DIR --uid N --gid N --keep N [--status-fd N] [--attached [--parent PID] | --detach-fd N] [--hold N]... [--kvm]
-//            [--cgroup DIR]... [--nofile N] [--fsize BYTES] [--isolation full|none|rootless] [--hostname NAME] --
+//            [--cgroup DIR]... [--nofile N] [--fsize BYTES] [--isolation full|none|rootless] [--require NAMES] [--hostname NAME] --
 //            /usr/bin/qemu-system-x86_64 ARGS...
 //
 // Options are explained by --help (options.c). Two processes come of it:
@@ -12,12 +12,12 @@
 //   command      first process of its own pid namespace; made like this, in this order, each step failing with its name:
 //
 //     1  clone3 with new mount, pid, net, ipc and uts namespaces (rootless: user namespace too), in the v2 cgroup if there is one
-//     2  session of its own; the signal for the parent's death; further cgroups; then the cgroup namespace, rooted in them
+//     2  session of its own; the signal for the parent's death; the cgroup namespace
 //     3  tmpfs as root, read-only nosuid nodev /usr, devices, /proc with processes only; pivot_root; old root detached; read-only
 //     4  limits; every descriptor above --keep closed
 //     5  bounding and ambient sets emptied; groups, gid, uid; capabilities cleared; no_new_privs
 //     6  the signal for the parent's death again, because a change of uid clears it, and a check that the parent did not die before
-//     7  system call filter
+//     7  without a uid or a root of its own, or where required: file rules (Landlock); system call filter
 //     8  execve with a fixed environment
 //
 // Life-cycle: the command dies with the supervisor whatever kills that (parent-death signal, which the command's filter keeps it from
@@ -72,7 +72,7 @@ static void unblock_signals(void) {
 
 // ---- the command's side
 
-static _Noreturn void run_command(const struct options *options, int supervisor, const int *cgroup_fds, bool namespaces) {
+static _Noreturn void run_command(const struct options *options, int supervisor, bool namespaces) {
     report_to_supervisor(supervisor);
     die_with_parent();
     if (setsid() < 0) {
@@ -88,7 +88,6 @@ static _Noreturn void run_command(const struct options *options, int supervisor,
         report_missing("uid-per-sandbox");
     }
 
-    privileges_join_cgroups(options, cgroup_fds);
     if (namespaces) {
         if (unshare(CLONE_NEWCGROUP) < 0) {
             fail("cgroup namespace");
@@ -120,6 +119,9 @@ static _Noreturn void run_command(const struct options *options, int supervisor,
         _exit(EXIT_LAUNCHER_FAILED);
     }
     unblock_signals();
+    if (options->isolation != ISOLATION_FULL || report_is_required("file-rules")) {
+        landlock_confine(options);
+    }
     seccomp_confine_command();
 
     static char *const environment[] = {"PATH=/usr/bin", "HOME=/tmp", "LANG=C", NULL};
@@ -314,7 +316,7 @@ static pid_t confirm_user_mapped(pid_t child, int messages) {
 }
 
 // Returns the command's process, and the pipe that its messages come from; or -1 and errno, with nothing left behind.
-static pid_t start_command(const struct options *options, uint64_t namespaces, int unified_fd, const int *cgroup_fds, int *messages) {
+static pid_t start_command(const struct options *options, uint64_t namespaces, int unified_fd, int *messages) {
     int pipe_fds[2];
     if (pipe2(pipe_fds, O_CLOEXEC) < 0) {
         fail("pipe");
@@ -326,7 +328,7 @@ static pid_t start_command(const struct options *options, uint64_t namespaces, i
     }
     pid_t child = (pid_t)syscall(SYS_clone3, &arguments, sizeof arguments);
     if (child == 0) {
-        run_command(options, pipe_fds[1], cgroup_fds, namespaces != 0);
+        run_command(options, pipe_fds[1], namespaces != 0);
     }
     close(pipe_fds[1]);
     *messages = pipe_fds[0];
@@ -362,7 +364,7 @@ int main(int argc, char **argv) {
         fail("chdir /");
     }
 
-    // The v2 cgroup is entered by clone3: moving a process that is there already waits for an RCU grace period (measured: 6 ms).
+    // The v2 cgroup is entered by clone3. Into v1 ones the supervisor moves the command, which is not held up by that.
     int cgroup_fds[MAX_CGROUPS];
     int unified = -1;
     for (int i = 0; i < options.cgroup_count; i++) {
@@ -381,17 +383,19 @@ int main(int argc, char **argv) {
         namespaces |= CLONE_NEWUSER;
     }
     int messages;
-    pid_t child = start_command(&options, namespaces, unified, cgroup_fds, &messages);
+    pid_t child = start_command(&options, namespaces, unified, &messages);
     if (child < 0 && options.isolation == ISOLATION_ROOTLESS) {
         char text[128];
         snprintf(text, sizeof text, "namespaces: %s (%d)", strerror(errno), errno);
         report_missing(text);
-        child = start_command(&options, 0, unified, cgroup_fds, &messages);
+        child = start_command(&options, 0, unified, &messages);
     }
     if (child < 0) {
         fail("create process%s%s", namespaces != 0 ? " and namespaces" : "", unified >= 0 ? " in the v2 cgroup" : "");
     }
     report_pid(child);
+    // Waits for an RCU grace period (measured: 7 ms), meanwhile the command gets on; it dies with this process if it cannot be moved.
+    privileges_join_cgroups(&options, cgroup_fds, child);
     close_others(&options, messages, signals);
     supervise(&options, child, messages, signals, spawner);
 }

@@ -30,6 +30,7 @@ struct options {
     rlim_t file_size;
     enum isolation isolation;
     const char *hostname;
+    const char *required;          // names of controls, each followed by a comma; NULL: none
     char **command;                // NULL-terminated, command[0] absolute
 };
 
@@ -42,7 +43,10 @@ void report_to_status(int status_fd);
 void report_to_supervisor(int pipe_fd);
 void report_pid(pid_t pid);
 void report_relay(enum message kind, const char *text);
+// Reports `CONTROL` or `CONTROL: WHY` as missing; a control that is required makes the start fail instead.
 void report_missing(const char *control);
+void report_required(const char *names);
+bool report_is_required(const char *control);
 void report_mapped(void);
 void report_exec(void);
 // Reports `step: strerror(error) (error)` and ends this process with EXIT_LAUNCHER_FAILED.
@@ -53,11 +57,14 @@ _Noreturn void fail_with(int error, const char *format, ...) __attribute__((form
 void filesystem_enter(const struct options *options);
 
 // privileges.c
-void privileges_join_cgroups(const struct options *options, const int *cgroup_fds);
+void privileges_join_cgroups(const struct options *options, const int *cgroup_fds, pid_t process);
 int privileges_open_cgroup(const char *directory, bool *unified);
 void privileges_limit_resources(const struct options *options);
 bool privileges_map_user(uid_t uid, gid_t gid);
 void privileges_drop(const struct options *options, bool for_command);
+
+// landlock.c
+void landlock_confine(const struct options *options);
 
 // seccomp.c
 void seccomp_confine_command(void);

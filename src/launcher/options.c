@@ -33,6 +33,8 @@ static const char usage[] =
     "  --fsize BYTES       limit of the size of files written; exceeding it is fatal for the command (default: the inherited limit)\n"
     "  --isolation MODE    full (default; needs root, nothing is skipped), rootless (user namespace, what is not to be had is reported),\n"
     "                      none (limits, system call filter and user only)\n"
+    "  --require NAMES     these of the controls that are reported as missing (`missing NAME`) must be had,\n"
+    "                      or nothing is started; separated by commas\n"
     "  --hostname NAME     host name in the jail (default \"vm\")\n"
     "  --help              this text\n";
 
@@ -136,7 +138,7 @@ static void take_from_command(const struct options *options, const char *option,
 }
 
 void options_parse(int argc, char **argv, struct options *options) {
-    enum { ROOT = 256, UID, GID, KEEP, STATUS, ATTACHED, PARENT, DETACH, HOLD, KVM, CGROUP, NOFILE, FSIZE, ISOLATION, HOSTNAME, HELP };
+    enum { ROOT = 256, UID, GID, KEEP, STATUS, ATTACHED, PARENT, DETACH, HOLD, KVM, CGROUP, NOFILE, FSIZE, ISOLATION, REQUIRE, HOSTNAME, HELP };
     static const struct option known[] = {
         {"root", required_argument, NULL, ROOT},           {"uid", required_argument, NULL, UID},
         {"gid", required_argument, NULL, GID},             {"keep", required_argument, NULL, KEEP},
@@ -145,8 +147,8 @@ void options_parse(int argc, char **argv, struct options *options) {
         {"detach-fd", required_argument, NULL, DETACH},    {"hold", required_argument, NULL, HOLD},
         {"cgroup", required_argument, NULL, CGROUP},       {"nofile", required_argument, NULL, NOFILE},
         {"fsize", required_argument, NULL, FSIZE},         {"isolation", required_argument, NULL, ISOLATION},
-        {"hostname", required_argument, NULL, HOSTNAME},   {"help", no_argument, NULL, HELP},
-        {NULL, 0, NULL, 0},
+        {"hostname", required_argument, NULL, HOSTNAME},   {"require", required_argument, NULL, REQUIRE},
+        {"help", no_argument, NULL, HELP},                 {NULL, 0, NULL, 0},
     };
     *options = (struct options){.keep = -1, .status_fd = -1, .detach_fd = -1, .nofile = 256, .hostname = "vm"};
     options->status_fd = find_status_fd(argc, argv);
@@ -198,6 +200,7 @@ void options_parse(int argc, char **argv, struct options *options) {
                 fail_with(EINVAL, "option --isolation %s: not full, rootless or none", optarg);
             }
             break;
+        case REQUIRE: options->required = optarg; break;
         case HOSTNAME: check_hostname(optarg); options->hostname = optarg; break;
         case HELP: fputs(usage, stdout); exit(fflush(stdout) == 0 ? 0 : EXIT_LAUNCHER_FAILED);
         case ':': fail_with(EINVAL, "option %s: needs a value", argv[current]);
@@ -230,6 +233,7 @@ void options_parse(int argc, char **argv, struct options *options) {
     if (options->isolation != ISOLATION_NONE && (options->root == NULL || options->root[0] != '/')) {
         fail_with(EINVAL, "option --root: an absolute path is required");
     }
+    report_required(options->required);
     check_user(options, has_uid, has_gid);
     check_descriptors(options);
     if (options->detach_fd >= 0) {

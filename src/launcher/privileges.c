@@ -31,7 +31,9 @@ int privileges_open_cgroup(const char *directory, bool *unified) {
     return fd;
 }
 
-void privileges_join_cgroups(const struct options *options, const int *cgroup_fds) {
+void privileges_join_cgroups(const struct options *options, const int *cgroup_fds, pid_t process) {
+    char number[32];
+    size_t length = (size_t)snprintf(number, sizeof number, "%d", (int)process);
     for (int i = 0; i < options->cgroup_count; i++) {
         if (cgroup_fds[i] < 0) {
             continue;   // joined by clone3
@@ -40,8 +42,7 @@ void privileges_join_cgroups(const struct options *options, const int *cgroup_fd
         if (fd < 0) {
             fail("open cgroup.procs of %s", options->cgroups[i]);
         }
-        // "0" is the writer itself; a number would be looked up in some pid namespace.
-        if (write(fd, "0", 1) != 1) {
+        if (write(fd, number, length) != (ssize_t)length) {
             fail("join cgroup %s", options->cgroups[i]);
         }
         close(fd);

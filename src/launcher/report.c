@@ -11,6 +11,7 @@ enum { MAX_LINE = 512 };
 
 static int status = -1;
 static int supervisor = -1;
+static const char *required;
 
 void report_to_status(int status_fd) { status = status_fd; }
 
@@ -58,7 +59,33 @@ void report_relay(enum message kind, const char *text) {
     }
 }
 
+static _Noreturn void end_with(const char *text) {
+    if (supervisor >= 0) {
+        send_line(supervisor, (const char[]){MESSAGE_ERROR, 0}, text);
+    } else {
+        report_relay(MESSAGE_ERROR, text);
+    }
+    _exit(EXIT_LAUNCHER_FAILED);
+}
+
+void report_required(const char *names) { required = names; }
+
+bool report_is_required(const char *control) {
+    size_t length = strcspn(control, ":");
+    for (const char *name = required; name != NULL && *name != 0; name += strcspn(name, ","), name += *name == ',') {
+        if (strcspn(name, ",") == length && strncmp(name, control, length) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void report_missing(const char *control) {
+    if (report_is_required(control)) {
+        char text[MAX_LINE];
+        snprintf(text, sizeof text, "required %s", control);
+        end_with(text);
+    }
     if (supervisor >= 0) {
         send_line(supervisor, (const char[]){MESSAGE_MISSING, 0}, control);
     } else {
@@ -80,10 +107,5 @@ _Noreturn void fail_with(int error, const char *format, ...) {
 
     char text[MAX_LINE];
     snprintf(text, sizeof text, "%s: %s (%d)", step, strerror(error), error);
-    if (supervisor >= 0) {
-        send_line(supervisor, (const char[]){MESSAGE_ERROR, 0}, text);
-    } else {
-        report_relay(MESSAGE_ERROR, text);
-    }
-    _exit(EXIT_LAUNCHER_FAILED);
+    end_with(text);
 }

@@ -2,10 +2,14 @@
 // everything else is allowed, because QEMU's calls differ between versions. It stays in force below QEMU's own -sandbox filter.
 // The supervisor's is a list of the few calls that it makes.
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/audit.h>
+#include <linux/fs.h>
+#include <linux/fsverity.h>
 #include <linux/filter.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
+#include <linux/sockios.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -33,6 +37,16 @@
 #define SYS_statmount 457
 #define SYS_listmount 458
 #endif
+#ifndef SYS_fchmodat2
+#define SYS_fchmodat2 452
+#endif
+#ifndef SYS_setxattrat
+#define SYS_setxattrat 463
+#define SYS_removexattrat 466
+#endif
+#ifndef SYS_file_setattr
+#define SYS_file_setattr 469
+#endif
 #ifndef SYS_open_tree_attr
 #define SYS_open_tree_attr 467
 #endif
@@ -52,8 +66,14 @@ static const int denied[] = {
     SYS_init_module, SYS_finit_module, SYS_delete_module, SYS_kexec_load, SYS_reboot, SYS_swapon, SYS_swapoff, SYS_acct,
     SYS_quotactl, SYS_quotactl_fd, SYS_syslog, SYS_vhangup, SYS_sethostname, SYS_setdomainname, SYS_settimeofday, SYS_clock_settime,
     SYS_clock_adjtime, SYS_adjtimex, SYS_personality, SYS_lookup_dcookie, SYS_nfsservctl, SYS_cachestat,
+    // priorities and CPUs, which may also be those of other processes of the same user; QEMU's own filter denies them as well
+    SYS_setpriority, SYS_sched_setaffinity, SYS_sched_setscheduler, SYS_sched_setparam, SYS_sched_setattr, SYS_ioprio_set, SYS_tkill,
     // identity
     SYS_setuid, SYS_setgid, SYS_setreuid, SYS_setregid, SYS_setresuid, SYS_setresgid, SYS_setfsuid, SYS_setfsgid, SYS_setgroups, SYS_capset,
+    // owners, modes and times of files, which are the caller's to change where the command has the caller's uid; and others' locks
+    SYS_fchmod, SYS_fchmodat, SYS_fchmodat2, SYS_fchown, SYS_fchownat, SYS_utimensat, SYS_truncate, SYS_flock,
+    SYS_setxattr, SYS_lsetxattr, SYS_fsetxattr, SYS_setxattrat, SYS_removexattr, SYS_lremovexattr, SYS_fremovexattr, SYS_removexattrat,
+    SYS_file_setattr,
     // System V and POSIX IPC
     SYS_shmget, SYS_shmat, SYS_shmctl, SYS_semget, SYS_semop, SYS_semctl, SYS_semtimedop, SYS_msgget, SYS_msgsnd, SYS_msgrcv, SYS_msgctl,
     SYS_mq_open, SYS_mq_unlink,
@@ -61,15 +81,17 @@ static const int denied[] = {
     SYS_kexec_file_load,
 #endif
 #ifdef __x86_64__
+    SYS_chmod, SYS_chown, SYS_lchown, SYS_utime, SYS_utimes, SYS_futimesat,
     SYS_fork, SYS_vfork, SYS_iopl, SYS_ioperm, SYS_modify_ldt, SYS_uselib, SYS_ustat, SYS_sysfs, SYS__sysctl, SYS_create_module,
     SYS_get_kernel_syms, SYS_query_module,
 #endif
 };
 
 // Decided by an argument.
-static const int examined[] = {SYS_clone, SYS_clone3, SYS_socket, SYS_prctl, SYS_ioctl};
+static const int examined[] = {SYS_clone,  SYS_clone3, SYS_socket,         SYS_prctl,            SYS_ioctl,   SYS_fcntl,
+                               SYS_kill,   SYS_tgkill, SYS_rt_sigqueueinfo, SYS_rt_tgsigqueueinfo, SYS_prlimit64};
 
-enum { DENIED_COUNT = sizeof denied / sizeof denied[0], EXAMINED_COUNT = sizeof examined / sizeof examined[0], MAX_PROGRAM = 512 };
+enum { DENIED_COUNT = sizeof denied / sizeof denied[0], EXAMINED_COUNT = sizeof examined / sizeof examined[0], MAX_PROGRAM = 1024 };
 
 struct program {
     struct sock_filter code[MAX_PROGRAM];
@@ -128,11 +150,43 @@ static void emit_verdict(struct program *program, int number) {
         emit_refuse_if_equal(program, PR_SET_PDEATHSIG);
         emit_return(program, SECCOMP_RET_ALLOW);
         return;
+    case SYS_kill:
+    case SYS_tgkill:
+    case SYS_rt_sigqueueinfo:
+    case SYS_rt_tgsigqueueinfo:
+        // Itself alone: without a pid namespace it sees the caller's other processes. Its number stays the same when it is executed.
+        emit_load_argument(program, 0);
+        emit(program, BPF_JMP | BPF_JEQ | BPF_K, 1, 0, (uint32_t)getpid());
+        emit_return(program, REFUSE);
+        emit_return(program, SECCOMP_RET_ALLOW);
+        return;
+    case SYS_prlimit64:
+        emit_load_argument(program, 0);
+        emit(program, BPF_JMP | BPF_JEQ | BPF_K, 1, 0, 0);
+        emit_return(program, REFUSE);
+        emit_return(program, SECCOMP_RET_ALLOW);
+        return;
+    case SYS_fcntl:
+        // Signals to others by way of a descriptor; leases, which hold up whoever opens a file of the caller's for writing.
+        emit_load_argument(program, 1);
+        emit_refuse_if_equal(program, F_SETOWN);
+        emit_refuse_if_equal(program, F_SETOWN_EX);
+        emit_refuse_if_equal(program, F_SETSIG);
+        emit_refuse_if_equal(program, F_SETLEASE);
+        emit_refuse_if_equal(program, F_NOTIFY);
+        emit_return(program, SECCOMP_RET_ALLOW);
+        return;
     case SYS_ioctl:
         // Typing into a terminal that was inherited as stderr.
         emit_load_argument(program, 1);
         emit_refuse_if_equal(program, TIOCSTI);
         emit_refuse_if_equal(program, TIOCLINUX);
+        emit_refuse_if_equal(program, FIOSETOWN);
+        emit_refuse_if_equal(program, SIOCSPGRP);
+        // Attributes of a file that belongs to the caller, on a descriptor for reading.
+        emit_refuse_if_equal(program, (uint32_t)FS_IOC_SETFLAGS);
+        emit_refuse_if_equal(program, (uint32_t)FS_IOC_FSSETXATTR);
+        emit_refuse_if_equal(program, (uint32_t)FS_IOC_ENABLE_VERITY);
         emit_return(program, SECCOMP_RET_ALLOW);
         return;
     default:

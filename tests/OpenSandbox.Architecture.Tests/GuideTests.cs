@@ -6,6 +6,8 @@ namespace OpenSandbox.Architecture.Tests;
 public sealed partial class GuideTests
 {
     [Theory]
+    [InlineData("docs/expiry.md", "samples/Guides/ExpiryGuide.cs")]
+    [InlineData("docs/observability.md", "samples/Guides/ObservabilityGuide.cs")]
     [InlineData("docs/files.md", "samples/Guides/FilesGuide.cs")]
     [InlineData("docs/limits-and-scaling.md", "samples/Guides/LimitsGuide.cs")]
     [InlineData("docs/pools.md", "samples/Guides/PoolsGuide.cs")]

@@ -104,31 +104,43 @@ public sealed class KeepTests(Sandboxes sandboxes)
         Assert.False(File.Exists(Path.Combine(Kept.RunDirectory, $"{id}.sock")));
     }
 
-    [SkippableFact]
-    public async Task Keeper_Killed_LeavesNothing()
+    [SkippableTheory]
+    [InlineData(SigKill)]
+    [InlineData(SigTerm)]
+    public async Task Keeper_KilledOrTerminated_SandboxRunsOnAndTheNextVerbTakesItOver(int signal)
     {
         sandboxes.Require();
         await using Kept kept = await Kept.StartAsync();
         int keeper = (await Kept.ListAsync())[kept.Id];
-        IReadOnlyList<(int Pid, string Started, string Name)> children = CliProcess.DescendantsOf(keeper);
-        Assert.Contains(children, static child => child.Name.StartsWith("qemu", StringComparison.Ordinal));
-        Assert.Equal(0, Libc.KillProcess(keeper, SigKill));
-        await CliProcess.WaitForEndAsync([.. children]);
-        Assert.DoesNotContain(kept.Id, (await Kept.ListAsync()).Keys);
-        Assert.Empty(Directory.EnumerateFiles(Kept.RunDirectory, $"{kept.Id}*"));
-        CliResult exec = await kept.ExecAsync("true");
-        Assert.Equal((125, $"opensandbox: there is no sandbox {kept.Id} here. See 'opensandbox ls'\n"), (exec.ExitCode, exec.Error));
+        (int Pid, string Started, string Name) process = CliProcess.Describe(keeper);
+        (int Pid, string Started, string Name) qemu = Assert.Single(
+            CliProcess.DescendantsOf(keeper), static child => child.Name.StartsWith("qemu", StringComparison.Ordinal));
+        Assert.Equal(0, (await kept.ExecAsync("sh", "-c", "echo kept >/dev/shm/file")).ExitCode);
+        Assert.Equal(0, Libc.KillProcess(keeper, signal));
+        await CliProcess.WaitForEndAsync([process]);
+        Assert.True(CliProcess.IsAlive(qemu));
+        Assert.Equal(0, (await Kept.ListAsync())[kept.Id]);
+        Assert.Equal("running", await kept.StateAsync());
+
+        CliResult exec = await kept.ExecAsync("cat", "/dev/shm/file");
+        Assert.Equal((0, "kept\n", ""), (exec.ExitCode, exec.Text, exec.Error));
+        Assert.NotEqual(0, (await Kept.ListAsync())[kept.Id]);
+        Assert.Equal(new CliEnd(0, ""), await EndAsync("rm", kept.Id));
+        Assert.False(CliProcess.IsAlive(qemu));
+        Assert.Null(await kept.StateAsync());
     }
 
     [SkippableFact]
-    public async Task Keeper_Terminated_EndsTheSandboxAndItself()
+    public async Task Remove_KeeperIsGone_EndsTheSandbox()
     {
         sandboxes.Require();
         await using Kept kept = await Kept.StartAsync();
         int keeper = (await Kept.ListAsync())[kept.Id];
         (int Pid, string Started, string Name)[] all = [.. CliProcess.DescendantsOf(keeper), CliProcess.Describe(keeper)];
-        Assert.Equal(0, Libc.KillProcess(keeper, SigTerm));
-        await CliProcess.WaitForEndAsync(all);
+        Assert.Equal(0, Libc.KillProcess(keeper, SigKill));
+        Assert.Equal(new CliEnd(0, ""), await EndAsync("rm", kept.Id));
+        Assert.DoesNotContain(all, CliProcess.IsAlive);
+        Assert.Null(await kept.StateAsync());
         Assert.Empty(Directory.EnumerateFiles(Kept.RunDirectory, $"{kept.Id}*"));
     }
 
@@ -166,15 +178,23 @@ public sealed class KeepTests(Sandboxes sandboxes)
         await using Kept kept = await Kept.StartAsync();
         int keeper = (await Kept.ListAsync())[kept.Id];
         (int Pid, string Started, string Name) process = CliProcess.Describe(keeper);
+        Assert.Equal(0, (await kept.ExecAsync("sh", "-c", "echo kept >/workspace/file; sync")).ExitCode);
         CliResult crash = await kept.ExecAsync(null, ["-u", "root"], "sh", "-c", "echo 1 >/proc/sys/kernel/sysrq; echo c >/proc/sysrq-trigger");
         Assert.Equal(125, crash.ExitCode);
         await CliProcess.WaitForEndAsync([process]);
-        Assert.DoesNotContain(kept.Id, (await Kept.ListAsync()).Keys);
+        Assert.Equal("crashed", await kept.StateAsync());
         CliResult after = await kept.ExecAsync("true");
         Assert.Equal(125, after.ExitCode);
-        Assert.StartsWith($"opensandbox: sandbox {kept.Id} is gone. Its keeper's log: {Kept.RunDirectory}/{kept.Id}.log\n", after.Error, StringComparison.Ordinal);
+        Assert.StartsWith(
+            $"opensandbox: sandbox {kept.Id} has crashed. Boot it from its disks: opensandbox wake {kept.Id}. Its keeper's log: {Kept.RunDirectory}/{kept.Id}.log\n",
+            after.Error,
+            StringComparison.Ordinal);
         Assert.Contains("is lost", after.Error, StringComparison.Ordinal);
-        File.Delete(Path.Combine(Kept.RunDirectory, $"{kept.Id}.log"));
+
+        CliResult wake = await CliProcess.RunAsync("wake", kept.Id);
+        Assert.Equal(0, wake.ExitCode);
+        Assert.StartsWith($"opensandbox: sandbox {kept.Id} has booted from its disks: ", wake.Error, StringComparison.Ordinal);
+        Assert.Equal("kept\n", (await kept.ExecAsync("cat", "/workspace/file")).Text);
     }
 
     [SkippableFact]

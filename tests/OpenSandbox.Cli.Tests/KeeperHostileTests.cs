@@ -31,6 +31,11 @@ public sealed class KeeperHostileTests(Sandboxes sandboxes)
             [.. preamble, .. FakeKeeper.Frame(ControlFrameKind.Request, new string('[', 100_000))],
             [.. preamble, .. FakeKeeper.Frame(ControlFrameKind.Request, """{"operation":"no such thing"}""")],
             [.. preamble, .. FakeKeeper.Frame(ControlFrameKind.Request, """{"operation":"execute"}""")],
+            [.. preamble, .. FakeKeeper.Frame(ControlFrameKind.Request, """{"operation":"pause"}""")],
+            [.. preamble, .. FakeKeeper.Frame(ControlFrameKind.Request, """{"operation":"checkpoint","change":3}""")],
+            [.. preamble, .. FakeKeeper.Frame(ControlFrameKind.Request, """{"operation":"restore","change":{}}""")],
+            [.. preamble, .. FakeKeeper.Frame(ControlFrameKind.Request, """{"operation":"fork"}""")],
+            [.. preamble, .. FakeKeeper.Frame(ControlFrameKind.Request, """{"operation":"fork","change":{"count":9999999999}}""")],
             [.. cat, 10, 4, 0, 0, 0, 0, 0, 0, 0],
             [.. cat, 11, 4, 0, 0, 0, 0, 0, 0, 0],
             [.. cat, 10, 2, 0, 0, 0, 0, 0],
@@ -43,6 +48,25 @@ public sealed class KeeperHostileTests(Sandboxes sandboxes)
         foreach (byte[] attack in attacks)
         {
             await AttackAsync(kept.Id, attack);
+        }
+
+        // What makes no sense for the sandbox is refused by it, and the connection goes on.
+        using (KeptSandbox connection = await KeptSandbox.ConnectAsync(new KeeperDirectory(Kept.StateDirectory), kept.Id, CancellationToken.None))
+        {
+            foreach (Func<Task> wrongly in (Func<Task>[])
+            [
+                () => connection.ForkAsync(0, CancellationToken.None),
+                () => connection.ForkAsync(100_000, CancellationToken.None),
+                () => connection.CheckpointAsync(new string('x', 100_000), diskOnly: true, CancellationToken.None),
+                () => connection.RestoreAsync("../../../etc/passwd", requireMemory: false, fromDisk: false, CancellationToken.None),
+                () => connection.RestoreAsync("sn-0000000000000000", requireMemory: true, fromDisk: true, CancellationToken.None),
+                () => connection.RestoreAsync("sn-0000000000000000", requireMemory: false, fromDisk: false, CancellationToken.None),
+            ])
+            {
+                await Assert.ThrowsAsync<KeptSandboxException>(() => wrongly().WaitAsync(CliProcess.Deadline));
+            }
+
+            await connection.ResumeAsync(CancellationToken.None).WaitAsync(CliProcess.Deadline);
         }
 
         // Arguments that are wrong are refused, and the connection goes on.

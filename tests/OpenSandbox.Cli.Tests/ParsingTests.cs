@@ -94,7 +94,7 @@ public sealed class ParsingTests
         Assert.Equal(["ls"], request.Command);
         var spec = new SandboxSpec();
         Assert.Equal((spec.Image, spec.MemoryMib, spec.PidsMax), (request.Spec.Image, request.Spec.MemoryMib, request.Spec.PidsMax));
-        Assert.Equal((AcceleratorChoice.Auto, IsolationLevel.Full), (request.Host.Accelerator, request.Host.Isolation));
+        Assert.Equal((AcceleratorChoice.Auto, IsolationLevel.Full), (request.Host.Accelerator, request.Host.Isolation.Level));
         Assert.Null(request.Exec.Timeout);
         Assert.Null(request.Exec.WorkingDirectory);
         Assert.Null(request.Exec.User);
@@ -110,7 +110,7 @@ public sealed class ParsingTests
             "--accelerator", "tcg", "--isolation", "none", "--json", "-n", "-v", "--", "sh", "-c", "true");
         Assert.Equal(["sh", "-c", "true"], request.Command);
         Assert.Equal(("other", 2048, 512), (request.Spec.Image, request.Spec.MemoryMib, request.Spec.PidsMax));
-        Assert.Equal((AcceleratorChoice.Tcg, IsolationLevel.None), (request.Host.Accelerator, request.Host.Isolation));
+        Assert.Equal((AcceleratorChoice.Tcg, IsolationLevel.None), (request.Host.Accelerator, request.Host.Isolation.Level));
         Assert.Equal((TimeSpan.FromSeconds(90), "/tmp", "1000:1000"), (request.Exec.Timeout, request.Exec.WorkingDirectory, request.Exec.User));
         Assert.Equal([new("A", "1"), new("B", "2")], request.Exec.EnvironmentVariables!.OrderBy(static pair => pair.Key));
         Assert.False(request.PassInput);

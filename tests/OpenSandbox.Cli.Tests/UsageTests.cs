@@ -18,7 +18,7 @@ public sealed class UsageTests
     [InlineData("option --timeout: '0' is out of range", "run", "--timeout", "0", "ls")]
     [InlineData("option --pids-max: '7' is not a number from 8 to 65536", "run", "--pids-max", "7", "ls")]
     [InlineData("option --accelerator: 'xen' is none of auto, kvm, tcg", "run", "--accelerator", "xen", "ls")]
-    [InlineData("option --isolation: 'some' is none of full, none", "run", "--isolation", "some", "ls")]
+    [InlineData("option --isolation: 'some' is none of full, rootless, best, none", "run", "--isolation", "some", "ls")]
     [InlineData("option --cwd: 'here' is not an absolute path", "run", "--cwd", "here", "ls")]
     [InlineData("option --env: '=1' has no name", "run", "-e", "=1", "ls")]
     [InlineData("option --env: OPENSANDBOX_NOT_SET is not set here", "run", "-e", "OPENSANDBOX_NOT_SET", "ls")]

@@ -266,6 +266,30 @@ public sealed class ExpiryTests(HostFixture fixture)
         await adopted.DeleteAsync();
     }
 
+    [SkippableTheory]
+    [InlineData("expiry.setting=eio")]
+    [InlineData("sandbox.commit=enospc")]
+    [InlineData("sync.directory=eio")]
+    public async Task Set_DiskFails_WhatWasThereBeforeIsInForce(string fault)
+    {
+        _ = fixture.HostWithImage;
+        await using var state = new OwnState();
+        await using SandboxHost host = await state.StartHostAsync();
+        var before = new SandboxExpiry { IdleTimeout = TimeSpan.FromHours(1), AutoWake = true };
+        Sandbox sandbox = await host.CreateAsync(s_detached with { Expiry = before }, Deadline());
+
+        using (Fault.ArmFlow(FaultPlan.Parse(fault)))
+        {
+            await Assert.ThrowsAsync<SandboxOperationException>(() => sandbox.SetExpiryAsync(SandboxExpiry.Never, Deadline()));
+        }
+
+        Assert.Equal(before, sandbox.Expiry);
+        Assert.Equal(before, ExpiryRecord.ToExpiry(StateStore.Open(state.Options.StateDirectory).LoadSandbox(sandbox.Id).Expiry));
+        await sandbox.SetExpiryAsync(SandboxExpiry.Never, Deadline());
+        Assert.Null(StateStore.Open(state.Options.StateDirectory).LoadSandbox(sandbox.Id).Expiry);
+        await sandbox.DeleteAsync();
+    }
+
     [SkippableFact]
     public async Task Forks_InheritIt_AndTheirTimeBeginsAnew()
     {

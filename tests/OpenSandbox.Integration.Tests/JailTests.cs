@@ -32,7 +32,7 @@ public sealed class JailTests(HostFixture fixture)
     [SkippableFact]
     public async Task Sandbox_SeenFromOutside_IsConfined()
     {
-        Skip.IfNot(HostFixture.Options.Isolation == IsolationLevel.Full, "full isolation is not configured");
+        Skip.IfNot(HostFixture.Options.Isolation.Level == IsolationLevel.Full, "full isolation is not configured");
         await using Sandbox first = await fixture.Host.CreateAsync(new SandboxSpec { Image = null });
         await using Sandbox second = await fixture.Host.CreateAsync(new SandboxSpec { Image = null });
         int pid = await first.Machine.GetQemuPidAsync(ExecTests.Deadline());

@@ -9,9 +9,18 @@ internal sealed class OwnState : IAsyncDisposable
 
     private readonly string _directory = Path.Combine(HostFixture.Options.StateDirectory, "own", Guid.NewGuid().ToString("N")[..8]);
 
-    internal OwnState()
+    private readonly bool _mounted;
+
+    /// <param name="mebibytes">Room on a file system of its own, in memory. Default: on that of the fixture.</param>
+    internal OwnState(int? mebibytes = null)
     {
         Directory.CreateDirectory(_directory);
+        if (mebibytes is int room)
+        {
+            Run("mount", "-t", "tmpfs", "-o", $"size={room}m,mode=700", "tmpfs", _directory);
+            _mounted = true;
+        }
+
         foreach (string shared in (string[])["images", "golden"])
         {
             Directory.CreateSymbolicLink(Path.Combine(_directory, shared), Path.Combine(HostFixture.Options.StateDirectory, shared));
@@ -53,7 +62,19 @@ internal sealed class OwnState : IAsyncDisposable
 
         File.Delete(Path.Combine(_directory, "images"));
         File.Delete(Path.Combine(_directory, "golden"));
+        if (_mounted)
+        {
+            Run("umount", _directory);
+        }
+
         Directory.Delete(_directory, recursive: true);
         Directory.Delete(Options.RuntimeDirectory, recursive: true);
+    }
+
+    private static void Run(string program, params string[] arguments)
+    {
+        using var process = System.Diagnostics.Process.Start(program, arguments);
+        process.WaitForExit();
+        Assert.True(process.ExitCode == 0, $"{program} {string.Join(' ', arguments)}: {process.ExitCode}");
     }
 }

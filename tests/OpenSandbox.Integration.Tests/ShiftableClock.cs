@@ -17,7 +17,7 @@ internal sealed class ShiftableClock : TimeProvider
 
     public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
     {
-        Assert.Equal(Timeout.InfiniteTimeSpan, period);
+        ArgumentOutOfRangeException.ThrowIfNotEqual(period, Timeout.InfiniteTimeSpan);
         var timer = new ShiftedTimer(this, callback, state);
         lock (_gate)
         {

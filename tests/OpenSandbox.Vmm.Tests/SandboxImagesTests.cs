@@ -1,3 +1,6 @@
+using OpenSandbox.Vmm.State;
+using OpenSandbox.Vmm.Tests.State;
+
 namespace OpenSandbox.Vmm.Tests;
 
 public sealed class SandboxImagesTests
@@ -105,6 +108,76 @@ public sealed class SandboxImagesTests
 
         images.OpenRootfs("kept", kept.VirtualBytes).File.Dispose();
         Assert.Equal(["kept"], images.List().Select(static image => image.Name));
+    }
+
+    [Fact]
+    public async Task RemoveAsync_SomethingSavedBuildsOnIt_IsRefusedUntilThatIsGone()
+    {
+        using var directory = new TemporaryDirectory();
+        SandboxImages images = Open(directory);
+        SandboxImage image = await images.ImportAsync("name", WriteExt4Like(directory, seed: 5));
+        StateStore store = StateStore.Open(directory.Path);
+        SnapshotManifest checkpoint;
+        using (StateLease lease = store.Enter())
+        {
+            checkpoint = store.AddSnapshot(lease, SnapshotKind.Checkpoint, change: manifest => manifest with
+            {
+                Disks = new DiskChains { Rootfs = manifest.Disks.Rootfs! with { ImageDigest = image.Digest } },
+            });
+        }
+
+        SandboxImageException refused = await Assert.ThrowsAsync<SandboxImageException>(() => images.RemoveAsync("name"));
+
+        Assert.Contains(checkpoint.Id, refused.Message, StringComparison.Ordinal);
+        Assert.Equal("name", Assert.Single(images.List()).Name);
+
+        // Under another name it stays; so it does without any, when the name gets another content.
+        await images.ImportAsync("other", WriteExt4Like(directory, seed: 5));
+        Assert.True(await images.RemoveAsync("name"));
+        await images.ImportAsync("other", WriteExt4Like(directory, seed: 6));
+        images.OpenRootfs(image.Digest, image.VirtualBytes).File.Dispose();
+
+        Assert.Null(store.DeleteSnapshot(checkpoint.Id));
+        await images.ImportAsync("other", WriteExt4Like(directory, seed: 7));
+        Assert.Throws<SandboxImageException>(() => images.OpenRootfs(image.Digest, image.VirtualBytes));
+    }
+
+    [Fact]
+    public async Task RemoveAsync_SomethingSavedCannotBeRead_IsRefused()
+    {
+        using var directory = new TemporaryDirectory();
+        SandboxImages images = Open(directory);
+        await images.ImportAsync("name", WriteExt4Like(directory, seed: 8));
+        StateStore store = StateStore.Open(directory.Path);
+        string id = store.AddCheckpoint().Id;
+        string path = store.Layout.SnapshotManifest(id);
+        File.SetUnixFileMode(path, UnixFileMode.UserRead | UnixFileMode.UserWrite);
+        await File.WriteAllTextAsync(path, "damaged");
+
+        SandboxImageException refused = await Assert.ThrowsAsync<SandboxImageException>(() => images.RemoveAsync("name"));
+
+        Assert.Contains(id, refused.Message, StringComparison.Ordinal);
+        Assert.Single(images.List());
+    }
+
+    [Fact]
+    public async Task Images_OpenInAHost_AreNotSwept()
+    {
+        using var directory = new TemporaryDirectory();
+        SandboxImages images = Open(directory);
+        SandboxImage image = await images.ImportAsync("name", WriteExt4Like(directory, seed: 9));
+        (string digest, Microsoft.Win32.SafeHandles.SafeFileHandle file) = images.OpenRootfs("name", image.VirtualBytes);
+        using (var opened = new OpenSandbox.Vmm.Disks.FrozenDisk("rootfs", digest, file, image.VirtualBytes, []))
+        {
+            using OpenSandbox.Vmm.Disks.FrozenDisk kept = opened.Share();
+            opened.Dispose();
+            await images.ImportAsync("name", WriteExt4Like(directory, seed: 10));
+            await images.ImportAsync("name", WriteExt4Like(directory, seed: 10));
+            images.OpenRootfs(image.Digest, image.VirtualBytes).File.Dispose();
+        }
+
+        await images.ImportAsync("name", WriteExt4Like(directory, seed: 10));
+        Assert.Throws<SandboxImageException>(() => images.OpenRootfs(image.Digest, image.VirtualBytes));
     }
 
     [Fact]

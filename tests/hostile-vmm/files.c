@@ -51,7 +51,7 @@ static void probe_foreign_files(const struct targets *targets) {
     while (directory != NULL && readdir(directory) != NULL) {
         entries++;
     }
-    report_reached("list-host-tmp", entries != 2);
+    report_reached("list-host-tmp", directory != NULL && entries != 2);
 }
 
 static void probe_writes(void) {
@@ -117,7 +117,7 @@ static void probe_proc(const struct targets *targets) {
         try_open(name, path, O_RDONLY);
     }
     DIR *directory = opendir("/proc");
-    bool others = directory == NULL;
+    bool others = false;
     for (struct dirent *entry; directory != NULL && (entry = readdir(directory)) != NULL;) {
         others |= atoi(entry->d_name) > 0 && atoi(entry->d_name) != getpid();
     }

@@ -31,6 +31,7 @@ void probe_processes(const struct targets *targets);
 void probe_kernel(const struct targets *targets);
 void probe_network(const struct targets *targets);
 void probe_identity(const struct targets *targets);
+void probe_neighbours(const struct targets *targets);
 void probe_shared_memory(const struct targets *targets);
 
 #endif

@@ -22,7 +22,7 @@ trap cleanup EXIT
 
 # ---- build and fixtures
 cc() { gcc -std=c11 -D_GNU_SOURCE -O1 -static -Wall -Wextra -Werror -o "$@"; }
-cc "$work/hostile-vmm" "$here"/{main,files,mounts,processes,network,identity,kernel,memory}.c
+cc "$work/hostile-vmm" "$here"/{main,files,mounts,processes,network,identity,kernel,memory,neighbours}.c
 cc "$work/fixture" "$here/fixture.c"
 launcher=${1:-}
 if [[ -z $launcher ]]; then
@@ -34,8 +34,8 @@ uid=200017
 root=$work/root
 mkdir -m 755 "$root"
 mkdir -m 700 "$work/sibling"
-echo "another tenant's" > "$work/sibling/disk"
-chmod 666 "$work/sibling/disk"
+echo "another tenant's" | tee "$work/sibling/disk" > "$work/sibling/disk.qcow2"
+chmod 666 "$work/sibling/disk" "$work/sibling/disk.qcow2"
 head -c 8192 /dev/zero > "$work/base"
 chmod 600 "$work/base"
 cp "$work/hostile-vmm" "$work/setuid"
@@ -96,7 +96,7 @@ check "base image" equals "$(sha256sum < "$work/base")" "$base_digest"
 sort "$work/output" > "$work/actual"
 [[ -z ${ACTUAL:-} ]] || cp "$work/actual" "$ACTUAL"
 
-# A '*' in the table stands for an errno that depends on the kernel's configuration.
+# compare ACTUAL EXPECTED. A '*' in the table stands for an errno that depends on the kernel's configuration.
 compare() {
     awk '
         FNR == NR { if ($0 !~ /^#/ && NF == 3) { result[$1] = $2; errno[$1] = $3; left[$1] = 1; n++ } next }
@@ -110,9 +110,42 @@ compare() {
             for (name in left) { print "  did not report: " name; bad++ }
             printf "probes: %d in the table, %d as expected, %d different\n", n, same, bad
             exit bad > 0 || n == 0
-        }' "$here/expected.txt" "$work/actual"
+        }' "$2" "$1"
 }
-check "probes" compare
+check "probes" compare "$work/actual" "$here/expected.txt"
+
+# ---- probes as an ordinary user: images, layers and sockets belong to the uid that the program runs under, and are open to it alone
+user=200054
+probe_as_user() { # probe_as_user ISOLATION EXPECTED MISSING SAID
+    local dir=$work/$1 running digest actual
+    mkdir -m 700 "$dir" "$dir/root" "$dir/sibling"
+    cp "$work/hostile-vmm" "$work/base" "$dir/"
+    cp "$work/sibling/disk" "$work/sibling/disk.qcow2" "$dir/sibling/"
+    mkfifo -m 600 "$dir/status" "$dir/hold"
+    chmod 600 "$dir"/sibling/*
+    chown -R "$user:$user" "$dir"
+    cp -p "$work/setuid" "$dir/setuid"
+    digest=$(cat "$dir/base" "$dir"/sibling/* | sha256sum)
+    (cd / && exec setpriv --reuid "$user" --regid "$user" --clear-groups "$fixture" probe "$launcher" "$dir/root" "$dir" "$user" --isolation "$1") > "$dir/output" 2> "$dir/said" &
+    running=$!
+    started+=("$running")
+    exec {hold}<> "$dir/hold"
+    mapfile -t status < "$dir/status"
+    exec {hold}>&-
+    check "$1: what is missing" equals "$(printf '%s\n' "${status[@]}" | grep -o '^missing [a-z-]*' | tr '\n' ' ')" "$3"
+    wait "$running" || true
+    check "$1: fixture" equals "$(cat "$dir/said")" "$4"
+    check "$1: shared image and layers" equals "$(cat "$dir/base" "$dir"/sibling/* | sha256sum)" "$digest"
+    check "$1: mode of the shared image" equals "$(stat -c '%a %u' "$dir/base")" "600 $user"
+    actual=$work/actual-$1
+    sort "$dir/output" > "$actual"
+    [[ -z ${ACTUAL:-} ]] || cp "$actual" "$ACTUAL-$1"
+    check "$1: probes" compare "$actual" "$here/$2"
+}
+chmod 711 "$work"
+chmod 755 "$launcher" "$fixture"
+probe_as_user rootless expected-rootless.txt "missing uid-per-sandbox " ""
+probe_as_user none expected-none.txt "missing bounding-set " "fixture: listener 1 has been reached"   # see expected-none.txt
 
 # ---- life-cycle
 # The program's descriptors: as for the probes, but with a hold that never ends.

@@ -31,7 +31,7 @@ internal sealed partial class LauncherCommand
     /// <exception cref="InvalidOperationException">It has a descriptor that the floor program does not know.</exception>
     internal static LauncherCommand Of(int launcherPid)
     {
-        string[] arguments = File.ReadAllText($"/proc/{launcherPid}/cmdline").TrimEnd('\0').Split('\0');
+        string[] arguments = WithoutCgroups(File.ReadAllText($"/proc/{launcherPid}/cmdline").TrimEnd('\0').Split('\0'));
         int keep = int.Parse(After(arguments, "--keep"), CultureInfo.InvariantCulture);
         string?[] roles = new string?[keep + 1];
         roles[0] = "null";
@@ -61,6 +61,10 @@ internal sealed partial class LauncherCommand
                 $"descriptor {unknown} of the library's command line has no known part to play: teach it to LauncherCommand and to perf/floor. "
                     + string.Join(' ', arguments));
     }
+
+    /// <summary>A sandbox's cgroups are its own and go with it: what they cost is on the library's side alone.</summary>
+    private static string[] WithoutCgroups(string[] arguments) =>
+        [.. arguments.Where((argument, i) => argument != "--cgroup" && (i == 0 || arguments[i - 1] != "--cgroup"))];
 
     private static string After(string[] arguments, string option) =>
         Array.IndexOf(arguments, option) is int at and >= 0 && at + 1 < arguments.Length

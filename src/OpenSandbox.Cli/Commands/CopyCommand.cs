@@ -57,7 +57,7 @@ internal sealed class CopyCommand : Command, IHasExamples
         KeeperDirectory keepers = KeptArgument.Directory;
         CancellationToken ending = context.Signals.Token;
         var leftOut = new LeftOut(context.Errors);
-        using KeptSandbox kept = await KeptSandbox.ConnectAsync(keepers, source.SandboxId ?? destination.SandboxId!, ending).ConfigureAwait(false);
+        using KeptSandbox kept = await KeptAccess.ConnectAsync(source.SandboxId ?? destination.SandboxId!, context).ConfigureAwait(false);
         try
         {
             if (destination.SandboxId is not null)

@@ -4,6 +4,7 @@ using System.Text.Json;
 using OpenSandbox.Cli.Control;
 using OpenSandbox.Cli.Keeping;
 using OpenSandbox.Cli.Reporting;
+using OpenSandbox.Vmm;
 
 namespace OpenSandbox.Cli.Commands;
 
@@ -15,7 +16,7 @@ internal sealed class ListCommand : Command, IHasExamples
     private readonly Option<bool> _quiet = new("--quiet", "-q") { Description = "Print the ids only" };
 
     internal ListCommand(CommandContext context)
-        : base("ls", "List the sandboxes that are kept on this machine for this user")
+        : base("ls", "List the sandboxes that are kept on this machine for this user, running or hibernated")
     {
         Options.Add(_json);
         Options.Add(_quiet);
@@ -24,18 +25,34 @@ internal sealed class ListCommand : Command, IHasExamples
 
     /// <inheritdoc/>
     public string Examples => """
-        PID is the process that keeps the sandbox: with it the sandbox ends.
+        PID is the process that keeps the sandbox, if one does: a hibernated sandbox needs none, and one whose keeper was killed runs on
+        and gets another with the next verb on it.
 
         Examples:
           opensandbox ls
           opensandbox ls --json | jq -r '.[] | select(.image == "default") | .id'
+          opensandbox ls --json | jq '.[].isolation | .level, (.controls[] | select(.inForce | not))'
         """;
 
-    /// <summary>Asks all kept sandboxes what they are; those that are gone are not among them.</summary>
+    /// <summary>Asks all kept sandboxes what they are, and looks for those that nobody keeps; those that are gone are not among them.</summary>
     internal static async Task<KeptSandboxInfo[]> CollectAsync(KeeperDirectory directory, ErrorWriter errors, CancellationToken cancellationToken)
     {
         KeptSandboxInfo?[] all = await Task.WhenAll(directory.List().Select(id => Task.Run(() => AskAsync(id), cancellationToken))).ConfigureAwait(false);
-        return [.. all.OfType<KeptSandboxInfo>().OrderBy(static info => info.CreatedAt)];
+        var known = all.OfType<KeptSandboxInfo>().ToDictionary(static info => info.Id, StringComparer.Ordinal);
+        foreach (RecordedSandbox recorded in SandboxRecords.Open(new SandboxHostOptions { StateDirectory = directory.StateDirectory }).List(errors.Line))
+        {
+            known.TryAdd(recorded.Id, new KeptSandboxInfo
+            {
+                Id = recorded.Id,
+                State = recorded.State,
+                Image = recorded.Image,
+                CreatedAt = recorded.CreatedAt,
+                MemoryMib = recorded.MemoryMib,
+                Detached = true,
+            });
+        }
+
+        return [.. known.Values.OrderBy(static info => info.CreatedAt)];
 
         async Task<KeptSandboxInfo?> AskAsync(string id)
         {
@@ -93,8 +110,8 @@ internal sealed class ListCommand : Command, IHasExamples
                 info.State.ToString().ToLowerInvariant(),
                 Age(now - info.CreatedAt),
                 TextTable.Bytes((long)info.MemoryMib << 20),
-                info.Cpus.ToString(CultureInfo.InvariantCulture),
-                info.Pid.ToString(CultureInfo.InvariantCulture),
+                info.Cpus?.ToString(CultureInfo.InvariantCulture) ?? "-",
+                info.Pid?.ToString(CultureInfo.InvariantCulture) ?? "-",
             ])]);
         return ExitCodes.Success;
     }

@@ -55,8 +55,7 @@ internal sealed class LogsCommand : Command, IHasExamples
         var wanted = new ControlOutput { Process = parsed.GetValue(_process), From = parsed.GetValue(_since), Follow = parsed.GetValue(_follow) };
         try
         {
-            using KeptSandbox kept = await KeptSandbox
-                .ConnectAsync(KeptArgument.Directory, parsed.GetValue(_sandbox)!, context.Signals.Token).ConfigureAwait(false);
+            using KeptSandbox kept = await Keeping.KeptAccess.ConnectAsync(parsed.GetValue(_sandbox)!, context).ConfigureAwait(false);
             await kept.CopyOutputAsync(
                 wanted,
                 new PassThroughSink(),

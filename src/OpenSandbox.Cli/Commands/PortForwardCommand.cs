@@ -55,7 +55,7 @@ internal sealed class PortForwardCommand : Command, IHasExamples
         string id = parsed.GetValue(_sandbox)!;
         KeeperDirectory keepers = KeptArgument.Directory;
         List<PortForward> forwards = [];
-        using KeptSandbox kept = await KeptSandbox.ConnectAsync(keepers, id, ending, blocks: false).ConfigureAwait(false);
+        using KeptSandbox kept = await KeptAccess.ConnectAsync(id, context, blocks: false).ConfigureAwait(false);
         try
         {
             foreach (PortPair pair in ports)

@@ -31,8 +31,7 @@ internal sealed class ProcessListCommand : Command, IHasExamples
 
     private async Task<int> ListAsync(ParseResult parsed, CommandContext context)
     {
-        using KeptSandbox kept = await KeptSandbox
-            .ConnectAsync(KeptArgument.Directory, parsed.GetValue(_sandbox)!, context.Signals.Token).ConfigureAwait(false);
+        using KeptSandbox kept = await Keeping.KeptAccess.ConnectAsync(parsed.GetValue(_sandbox)!, context).ConfigureAwait(false);
         ProcessRow[] all = await kept.ListProcessesAsync(context.Signals.Token).ConfigureAwait(false);
         TextWriter output = parsed.InvocationConfiguration.Output;
         if (parsed.GetValue(_json))

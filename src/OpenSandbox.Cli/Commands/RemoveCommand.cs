@@ -1,7 +1,10 @@
+using System.Collections.Concurrent;
 using System.CommandLine;
 using OpenSandbox.Cli.Control;
 using OpenSandbox.Cli.Keeping;
 using OpenSandbox.Cli.Reporting;
+using OpenSandbox.Cli.Running;
+using OpenSandbox.Vmm;
 
 namespace OpenSandbox.Cli.Commands;
 
@@ -14,10 +17,10 @@ internal sealed class RemoveCommand : Command, IHasExamples
         Arity = ArgumentArity.ZeroOrMore,
     };
 
-    private readonly Option<bool> _all = new("--all", "-a") { Description = "All that are kept on this machine for this user" };
+    private readonly Option<bool> _all = new("--all", "-a") { Description = "All that 'opensandbox ls' shows, hibernated ones too" };
 
     internal RemoveCommand(CommandContext context)
-        : base("rm", "End kept sandboxes, with everything in them")
+        : base("rm", "End kept sandboxes, and delete everything in them")
     {
         Arguments.Add(_sandboxes);
         Options.Add(_all);
@@ -26,7 +29,8 @@ internal sealed class RemoveCommand : Command, IHasExamples
 
     /// <inheritdoc/>
     public string Examples => """
-        When this returns, nothing is left of the sandboxes and of the processes that kept them. Of several, those that can be ended are;
+        When this returns, nothing is left of the sandboxes and of the processes that kept them; hibernated ones are deleted. Their checkpoints
+        stay, see 'opensandbox checkpoint rm'. Of several, those that can be ended are;
         the exit code is 125 if any could not.
 
         Examples:
@@ -44,26 +48,80 @@ internal sealed class RemoveCommand : Command, IHasExamples
         }
 
         KeeperDirectory directory = KeptArgument.Directory;
-        IReadOnlyList<string> ids = all ? directory.List() : [.. named.Distinct(StringComparer.Ordinal)];
-        bool[] results = await Task.WhenAll(ids.Select(id => Task.Run(() => TryStopAsync(directory, id, mustExist: !all, context)))).ConfigureAwait(false);
-        return Array.TrueForAll(results, static removed => removed) ? ExitCodes.Success : ExitCodes.Failed;
+        IReadOnlyList<string> ids = all
+            ? [.. directory.List().Concat(SandboxRecords.Open(new SandboxHostOptions()).List(context.Errors.Line).Select(static one => one.Id)).Distinct(StringComparer.Ordinal)]
+            : [.. named.Distinct(StringComparer.Ordinal)];
+        var machines = new ConcurrentBag<string>();
+        bool[] results = await Task.WhenAll(ids.Select(id => Task.Run(() => TryRemoveAsync(directory, id, mustExist: !all, machines, context)))).ConfigureAwait(false);
+
+        // What runs, or may, and has no keeper: one host for all of them.
+        bool ended = machines.IsEmpty || await TryAsync(
+            () => OwnHost.UseAsync(new SandboxHostOptions(), context, (host, ending) => DeleteAsync(host, [.. machines], directory, context, ending)),
+            context).ConfigureAwait(false);
+        return ended && Array.TrueForAll(results, static removed => removed) ? ExitCodes.Success : ExitCodes.Failed;
     }
 
-    private static async Task<bool> TryStopAsync(KeeperDirectory directory, string id, bool mustExist, CommandContext context)
-    {
-        try
+    /// <summary>Ends a sandbox that has a keeper, or deletes one that sleeps.</summary>
+    private static Task<bool> TryRemoveAsync(
+        KeeperDirectory directory, string id, bool mustExist, ConcurrentBag<string> machines, CommandContext context) => TryAsync(
+        async () =>
         {
-            using KeptSandbox? kept = mustExist
-                ? await KeptSandbox.ConnectAsync(directory, id, context.Signals.Token).ConfigureAwait(false)
-                : await KeptSandbox.TryConnectAsync(directory, id, context.Signals.Token).ConfigureAwait(false);
+            CancellationToken ending = context.Signals.Token;
+            using KeptSandbox? kept = KeeperDirectory.IsId(id)
+                ? await KeptSandbox.TryConnectAsync(directory, id, ending).ConfigureAwait(false)
+                : null;
             if (kept is not null)
             {
-                await kept.StopAsync(context.Signals.Token).ConfigureAwait(false);
+                await kept.StopAsync(ending).ConfigureAwait(false);
+                return true;
+            }
+
+            var records = SandboxRecords.Open(new SandboxHostOptions());
+            if (await records.DeleteHibernatedAsync(id, ending).ConfigureAwait(false))
+            {
+                return true;
+            }
+
+            if (records.Find(id) is not null)
+            {
+                machines.Add(id);
+            }
+            else if (mustExist)
+            {
+                using KeptSandbox none = await KeptSandbox.ConnectAsync(directory, id, ending).ConfigureAwait(false);
             }
 
             return true;
+        },
+        context);
+
+    private static async Task<bool> DeleteAsync(
+        SandboxHost host, string[] ids, KeeperDirectory directory, CommandContext context, CancellationToken ending)
+    {
+        bool all = true;
+        foreach (string id in ids)
+        {
+            all &= await TryAsync(
+                async () =>
+                {
+                    Sandbox sandbox = await host.OpenAsync(id, ending).ConfigureAwait(false);
+                    await sandbox.DeleteAsync(CancellationToken.None).ConfigureAwait(false);
+                    File.Delete(directory.LogOf(id));
+                    return true;
+                },
+                context).ConfigureAwait(false);
         }
-        catch (Exception failure) when (failure is CliException or IOException or KeptSandboxException)
+
+        return all;
+    }
+
+    private static async Task<bool> TryAsync(Func<Task<bool>> remove, CommandContext context)
+    {
+        try
+        {
+            return await remove().ConfigureAwait(false);
+        }
+        catch (Exception failure) when (failure is CliException or IOException or KeptSandboxException or SandboxException)
         {
             context.Errors.Failure(failure);
             return false;

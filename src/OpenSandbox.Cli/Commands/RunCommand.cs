@@ -2,6 +2,7 @@ using System.CommandLine;
 using OpenSandbox.Cli.Parsing;
 using OpenSandbox.Cli.Reporting;
 using OpenSandbox.Cli.Running;
+using OpenSandbox.Vmm;
 
 namespace OpenSandbox.Cli.Commands;
 
@@ -94,7 +95,10 @@ internal sealed class RunCommand : Command, ITakesCommand, IHasExamples
         var request = new RunRequest
         {
             Host = _sandbox.ReadHost(parsed),
-            Spec = _sandbox.ReadSpec(parsed),
+            Spec = _sandbox.ReadSpec(parsed) with
+            {
+                Lifetime = parsed.GetValue(_keep) ? SandboxLifetime.Detached : SandboxLifetime.Attached,
+            },
             Exec = _process.Read(parsed),
             Command = parsed.GetValue(_command) ?? [],
             PassInput = !parsed.GetValue(_noInput),

@@ -29,19 +29,7 @@ internal sealed class SandboxOptions
         CustomParser = ParsePids,
     };
 
-    private readonly Option<AcceleratorChoice> _accelerator = new("--accelerator")
-    {
-        Description = "auto (KVM if a guest boots under it here, else TCG), kvm or tcg (default: auto)",
-        HelpName = "auto|kvm|tcg",
-        CustomParser = ParseAccelerator,
-    };
-
-    private readonly Option<IsolationLevel> _isolation = new("--isolation")
-    {
-        Description = "full (QEMU in a jail of its own; needs root) or none, only for code that you trust (default: full)",
-        HelpName = "full|none",
-        CustomParser = ParseIsolation,
-    };
+    private readonly HostOptions _host = new();
 
     /// <summary>Adds the options to a verb.</summary>
     internal void AddTo(Command verb)
@@ -49,8 +37,7 @@ internal sealed class SandboxOptions
         verb.Options.Add(_memory);
         verb.Options.Add(_image);
         verb.Options.Add(_pids);
-        verb.Options.Add(_accelerator);
-        verb.Options.Add(_isolation);
+        _host.AddTo(verb);
     }
 
     /// <summary>Whether any of the options was given.</summary>
@@ -58,15 +45,10 @@ internal sealed class SandboxOptions
         parsed.GetResult(_memory) is { Implicit: false }
         || parsed.GetResult(_image) is { Implicit: false }
         || parsed.GetResult(_pids) is { Implicit: false }
-        || parsed.GetResult(_accelerator) is { Implicit: false }
-        || parsed.GetResult(_isolation) is { Implicit: false };
+        || _host.AnyGiven(parsed);
 
     /// <summary>The host that was asked for.</summary>
-    internal SandboxHostOptions ReadHost(ParseResult parsed) => new()
-    {
-        Accelerator = parsed.GetValue(_accelerator),
-        Isolation = parsed.GetValue(_isolation),
-    };
+    internal SandboxHostOptions ReadHost(ParseResult parsed) => _host.Read(parsed);
 
     /// <summary>The sandbox that was asked for.</summary>
     internal SandboxSpec ReadSpec(ParseResult parsed)
@@ -102,32 +84,5 @@ internal sealed class SandboxOptions
 
         result.AddError($"option --pids-max: '{text}' is not a number from {least} to {most}");
         return null;
-    }
-
-    private static AcceleratorChoice ParseAccelerator(ArgumentResult result)
-    {
-        string text = result.Tokens[0].Value;
-        switch (text)
-        {
-            case "auto": return AcceleratorChoice.Auto;
-            case "kvm": return AcceleratorChoice.Kvm;
-            case "tcg": return AcceleratorChoice.Tcg;
-            default:
-                result.AddError($"option --accelerator: '{text}' is none of auto, kvm, tcg");
-                return default;
-        }
-    }
-
-    private static IsolationLevel ParseIsolation(ArgumentResult result)
-    {
-        string text = result.Tokens[0].Value;
-        switch (text)
-        {
-            case "full": return IsolationLevel.Full;
-            case "none": return IsolationLevel.None;
-            default:
-                result.AddError($"option --isolation: '{text}' is none of full, none");
-                return default;
-        }
     }
 }

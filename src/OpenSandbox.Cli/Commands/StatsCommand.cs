@@ -41,7 +41,7 @@ internal sealed class StatsCommand : Command, IHasExamples
         CancellationToken ending = context.Signals.Token;
         TextWriter output = parsed.InvocationConfiguration.Output;
         bool json = parsed.GetValue(_json);
-        using KeptSandbox kept = await KeptSandbox.ConnectAsync(KeptArgument.Directory, parsed.GetValue(_sandbox)!, ending).ConfigureAwait(false);
+        using KeptSandbox kept = await Keeping.KeptAccess.ConnectAsync(parsed.GetValue(_sandbox)!, context).ConfigureAwait(false);
         using var timer = new PeriodicTimer(s_interval);
         UsageRow? before = null;
         do

@@ -19,4 +19,9 @@ namespace OpenSandbox.Cli.Control;
 [JsonSerializable(typeof(UsageRow))]
 [JsonSerializable(typeof(ControlFileEntry))]
 [JsonSerializable(typeof(KeptSandboxInfo))]
+[JsonSerializable(typeof(HibernationRow))]
+[JsonSerializable(typeof(WakeRow))]
+[JsonSerializable(typeof(PauseRow))]
+[JsonSerializable(typeof(CheckpointRow))]
+[JsonSerializable(typeof(ForkRow))]
 internal sealed partial class ControlJsonContext : JsonSerializerContext;

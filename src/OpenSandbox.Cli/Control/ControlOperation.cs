@@ -33,6 +33,24 @@ internal static class ControlOperation
     /// </summary>
     internal const string Connect = "connect";
 
+    /// <summary>Puts the sandbox away and lets go of it: Result <see cref="HibernationRow"/>. The keeper ends, as after <see cref="Stop"/>.</summary>
+    internal const string Hibernate = "hibernate";
+
+    /// <summary>Makes the sandbox stand still in memory: Result <see cref="PauseRow"/>.</summary>
+    internal const string Pause = "pause";
+
+    /// <summary>Lets a paused sandbox go on: Result.</summary>
+    internal const string Resume = "resume";
+
+    /// <summary>Saves the sandbox while it runs: Result <see cref="CheckpointRow"/>.</summary>
+    internal const string Checkpoint = "checkpoint";
+
+    /// <summary>Takes the sandbox back to a checkpoint: Result <see cref="WakeRow"/>.</summary>
+    internal const string Restore = "restore";
+
+    /// <summary>Makes copies of the sandbox, which run and belong to nobody: Result <see cref="ForkRow"/>.</summary>
+    internal const string Fork = "fork";
+
     /// <summary>Describes a path: Result <see cref="ControlFileEntry"/>.</summary>
     internal const string Describe = "describe";
 

@@ -17,4 +17,7 @@ internal sealed record ControlRequest
 
     /// <summary>Of <see cref="ControlOperation.Output"/>.</summary>
     public ControlOutput? Output { get; init; }
+
+    /// <summary>Of the operations on the sandbox as a whole.</summary>
+    public ControlChange? Change { get; init; }
 }

@@ -47,6 +47,19 @@ internal static class ControlText
             json.WriteEndObject();
         }
 
+        if (request.Change is ControlChange change)
+        {
+            json.WriteStartObject("change"u8);
+            WriteText(json, "name"u8, change.Name);
+            json.WriteBoolean("diskOnly"u8, change.DiskOnly);
+            WriteText(json, "checkpoint"u8, change.Checkpoint);
+            json.WriteBoolean("requireMemory"u8, change.RequireMemory);
+            json.WriteBoolean("fromDisk"u8, change.FromDisk);
+            json.WriteBoolean("pageOut"u8, change.PageOut);
+            json.WriteNumber("count"u8, change.Count);
+            json.WriteEndObject();
+        }
+
         json.WriteEndObject();
         json.Flush();
         return buffer.WrittenMemory;

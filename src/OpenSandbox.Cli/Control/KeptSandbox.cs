@@ -187,7 +187,8 @@ internal sealed partial class KeptSandbox : IDisposable
             + $"End both if it stays so: fuser -k {directory.SocketOf(id)}",
         late);
 
-    private static CliException Missing(KeeperDirectory directory, string id)
+    /// <summary>What to say of a sandbox that is not here.</summary>
+    internal static CliException Missing(KeeperDirectory directory, string id)
     {
         string log = directory.LogOf(id);
         return File.Exists(log)

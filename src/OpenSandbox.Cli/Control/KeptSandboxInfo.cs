@@ -20,12 +20,15 @@ internal sealed record KeptSandboxInfo
     /// <summary>Its memory, MiB.</summary>
     public int MemoryMib { get; init; }
 
-    /// <summary>Its virtual CPUs.</summary>
-    public int Cpus { get; init; }
+    /// <summary>Its virtual CPUs, where a process keeps it.</summary>
+    public int? Cpus { get; init; }
 
-    /// <summary>The process that keeps it, and with which it ends.</summary>
-    public required int Pid { get; init; }
+    /// <summary>The process that keeps it; nothing if none does.</summary>
+    public int? Pid { get; init; }
 
-    /// <summary>Whether that process runs in the background.</summary>
+    /// <summary>Whether that process runs in the background, or there is none.</summary>
     public bool Detached { get; init; }
+
+    /// <summary>What stands between its QEMU and the host; nothing where its keeper does not say.</summary>
+    public KeptIsolation? Isolation { get; init; }
 }

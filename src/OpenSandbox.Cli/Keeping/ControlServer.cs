@@ -63,6 +63,7 @@ internal sealed class ControlServer : IAsyncDisposable
             Cpus = options.VcpuCount,
             Pid = Environment.ProcessId,
             Detached = detached,
+            Isolation = KeptIsolation.From(sandbox.Isolation),
         };
         return new ControlServer(sandbox, info, directory, options.TimeProvider, log);
     }

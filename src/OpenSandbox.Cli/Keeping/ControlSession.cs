@@ -85,6 +85,24 @@ internal sealed partial class ControlSession(ControlConnection connection, Contr
             case ControlOperation.Connect:
                 await ConnectAsync(request.Port ?? 0, ending).ConfigureAwait(false);
                 return false;
+            case ControlOperation.Hibernate:
+                await HibernateAsync(ending).ConfigureAwait(false);
+                return false;
+            case ControlOperation.Pause:
+                await PauseAsync(Require(request.Change), ending).ConfigureAwait(false);
+                return true;
+            case ControlOperation.Resume:
+                await ResumeAsync(ending).ConfigureAwait(false);
+                return true;
+            case ControlOperation.Checkpoint:
+                await CheckpointAsync(Require(request.Change), ending).ConfigureAwait(false);
+                return true;
+            case ControlOperation.Restore:
+                await RestoreAsync(Require(request.Change), ending).ConfigureAwait(false);
+                return true;
+            case ControlOperation.Fork:
+                await ForkAsync(Require(request.Change), ending).ConfigureAwait(false);
+                return true;
             case ControlOperation.Describe:
                 await DescribeAsync(Require(request.File), ending).ConfigureAwait(false);
                 return true;
@@ -108,7 +126,7 @@ internal sealed partial class ControlSession(ControlConnection connection, Contr
     private async Task StopAsync(CancellationToken ending)
     {
         server.RemoveSocket();
-        await server.Sandbox.DisposeAsync().ConfigureAwait(false);
+        await server.Sandbox.DeleteAsync(CancellationToken.None).ConfigureAwait(false);
         await SendDoneAsync(ending).ConfigureAwait(false);
 
         // The other side waits for the connection's end: it comes with that of this process, when nothing at all is left.

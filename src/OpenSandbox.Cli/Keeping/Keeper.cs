@@ -7,11 +7,14 @@ using OpenSandbox.Vmm;
 
 namespace OpenSandbox.Cli.Keeping;
 
-/// <summary>The process in the background that owns a sandbox: makes it, serves it, and ends with it.</summary>
+/// <summary>The process in the background that owns a sandbox: makes it or takes it over, and serves it until it ends, is put away, or this process is told to end.</summary>
 internal static class Keeper
 {
     /// <summary>Largest request, bytes.</summary>
     private const int MaxRequestBytes = 1 << 20;
+
+    /// <summary>SIGINT: the sandbox goes with its keeper. By every other signal the keeper lets go of it.</summary>
+    internal const int UnwantedSignal = 2;
 
     /// <summary>Runs until the sandbox has ended.</summary>
     internal static async Task<int> RunAsync(TerminationSignals signals)
@@ -57,16 +60,19 @@ internal static class Keeper
                 SandboxHost host = await SandboxHost.StartAsync(request.ToHostOptions(), logger, signals.Token).ConfigureAwait(false);
                 await using (host.ConfigureAwait(false))
                 {
-                    await ImagePreparation.EnsureAllAsync(host, request.Image, steps, signals.Token).ConfigureAwait(false);
-                    await steps.DisposeAsync().ConfigureAwait(false);
-                    Sandbox sandbox = await host.CreateAsync(request.ToSpec(), signals.Token).ConfigureAwait(false);
-                    await using (sandbox.ConfigureAwait(false))
+                    if (request.Open is null)
                     {
-                        log.Rename(directory.LogOf(sandbox.Id));
-                        SandboxExit exit = await KeepAsync(sandbox, host.Options, channel, log, signals.Token).ConfigureAwait(false);
-                        lost = exit.Reason != SandboxExitReason.Destroyed;
-                        return lost ? ExitCodes.Failed : ExitCodes.Success;
+                        await ImagePreparation.EnsureAllAsync(host, request.Image, steps, signals.Token).ConfigureAwait(false);
                     }
+
+                    await steps.DisposeAsync().ConfigureAwait(false);
+                    (Sandbox sandbox, SandboxWake? woken) = request.Open is null
+                        ? (await host.CreateAsync(request.ToSpec(), signals.Token).ConfigureAwait(false), null)
+                        : await OpenAsync(host, request, signals.Token).ConfigureAwait(false);
+                    log.Rename(directory.LogOf(sandbox.Id));
+                    SandboxExit exit = await KeepAsync(sandbox, woken, request, host.Options, channel, log, signals).ConfigureAwait(false);
+                    lost = IsLost(exit);
+                    return lost ? ExitCodes.Failed : ExitCodes.Success;
                 }
             }
         }
@@ -86,33 +92,99 @@ internal static class Keeper
         }
     }
 
-    private static async Task<SandboxExit> KeepAsync(
-        Sandbox sandbox, SandboxHostOptions options, KeeperChannel channel, KeeperLog log, CancellationToken ending)
+    /// <summary>Takes over a sandbox that is there, and gets it going.</summary>
+    private static async Task<(Sandbox Sandbox, SandboxWake? Woken)> OpenAsync(SandboxHost host, KeeperRequest request, CancellationToken ending)
     {
-        ControlServer server = ControlServer.Start(sandbox, options, detached: true, log.Line);
-        await using (server.ConfigureAwait(false))
+        Sandbox sandbox = await host.OpenAsync(request.Open!, ending).ConfigureAwait(false);
+        try
         {
-            if (!channel.TrySend(new KeeperMessage { Ready = sandbox.Id }))
+            if (request.Restore is string checkpoint)
             {
-                // Whoever asked for it has gone without having learnt its name.
-                await sandbox.DisposeAsync().ConfigureAwait(false);
+                return (sandbox, await sandbox.RestoreAsync(checkpoint, request.ToWakeOptions(), ending).ConfigureAwait(false));
             }
 
-            return await WaitForEndAsync(sandbox, log.Line, ending).ConfigureAwait(false);
+            if (sandbox.State == SandboxState.Running)
+            {
+                return (sandbox, null);
+            }
+
+            return request.Wake
+                ? (sandbox, await sandbox.WakeAsync(request.ToWakeOptions(), ending).ConfigureAwait(false))
+                : throw new CliException($"sandbox {sandbox.Id} does not run. Wake it: opensandbox wake {sandbox.Id}");
+        }
+        catch
+        {
+            // It is as it was, or runs on; the next one may take it over.
+            await sandbox.DisposeAsync().ConfigureAwait(false);
+            throw;
         }
     }
 
-    /// <summary>Waits for the end of a kept sandbox, or ends it when this process is told to end.</summary>
-    internal static async Task<SandboxExit> WaitForEndAsync(Sandbox sandbox, Action<string> log, CancellationToken ending)
+    private static async Task<SandboxExit> KeepAsync(
+        Sandbox sandbox, SandboxWake? woken, KeeperRequest request, SandboxHostOptions options, KeeperChannel channel, KeeperLog log, TerminationSignals signals)
     {
-        await Task.WhenAny(sandbox.Stopped, Task.Delay(Timeout.Infinite, ending)).ConfigureAwait(false);
-        if (ending.IsCancellationRequested)
+        bool told = false;
+        try
         {
-            await sandbox.DisposeAsync().ConfigureAwait(false);
+            ControlServer server = ControlServer.Start(sandbox, options, detached: true, log.Line);
+            await using (server.ConfigureAwait(false))
+            {
+                var ready = new KeeperMessage { Ready = sandbox.Id, Woken = woken is null ? null : WakeRow.From(sandbox.Id, woken) };
+                told = channel.TrySend(ready);
+                if (told || request.Open is not null)
+                {
+                    return await WaitForEndAsync(sandbox, background: true, log.Line, signals).ConfigureAwait(false);
+                }
+
+                // Whoever asked for it has gone without having learnt its name.
+                await sandbox.DeleteAsync(CancellationToken.None).ConfigureAwait(false);
+                return await sandbox.Stopped.ConfigureAwait(false);
+            }
+        }
+        catch when (!told && request.Open is null)
+        {
+            await sandbox.DeleteAsync(CancellationToken.None).ConfigureAwait(false);
+            throw;
+        }
+    }
+
+    /// <summary>Whether a sandbox ended in a way that somebody will want to have explained.</summary>
+    internal static bool IsLost(SandboxExit exit) => exit.Reason is not (SandboxExitReason.Destroyed or SandboxExitReason.Released);
+
+    /// <summary>Waits for the end of a kept sandbox, or ends it or lets go of it when this process is told to end.</summary>
+    /// <param name="sandbox">The sandbox.</param>
+    /// <param name="background">Whether it stays when this process is ended, except by the signal that says that it is not wanted.</param>
+    /// <param name="log">Gets what explains its loss.</param>
+    /// <param name="signals">Tell when this process is to end.</param>
+    internal static async Task<SandboxExit> WaitForEndAsync(Sandbox sandbox, bool background, Action<string> log, TerminationSignals signals)
+    {
+        SandboxExit exit;
+        using (var over = CancellationTokenSource.CreateLinkedTokenSource(signals.Token))
+        {
+            Task<SandboxExit> crash = WaitForCrashAsync(sandbox, over.Token);
+            await Task.WhenAny(sandbox.Stopped, crash).ConfigureAwait(false);
+            await over.CancelAsync().ConfigureAwait(false);
+            await ((Task)crash).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            if (crash.IsCompletedSuccessfully)
+            {
+                // Its disks are there; the next keeper boots from them.
+                exit = await crash.ConfigureAwait(false);
+                await sandbox.DisposeAsync().ConfigureAwait(false);
+            }
+            else
+            {
+                if (!sandbox.Stopped.IsCompleted)
+                {
+                    await (background && signals.Received != UnwantedSignal
+                        ? sandbox.DisposeAsync().AsTask()
+                        : sandbox.DeleteAsync(CancellationToken.None)).ConfigureAwait(false);
+                }
+
+                exit = await sandbox.Stopped.ConfigureAwait(false);
+            }
         }
 
-        SandboxExit exit = await sandbox.Stopped.ConfigureAwait(false);
-        if (exit.Reason != SandboxExitReason.Destroyed)
+        if (IsLost(exit))
         {
             log($"sandbox {sandbox.Id} is lost: {exit.Description}");
             foreach (string line in $"{exit.StandardErrorTail}\n{exit.ConsoleTail}".Split('\n', StringSplitOptions.RemoveEmptyEntries))
@@ -122,6 +194,17 @@ internal static class Keeper
         }
 
         return exit;
+    }
+
+    private static async Task<SandboxExit> WaitForCrashAsync(Sandbox sandbox, CancellationToken cancellationToken)
+    {
+        SandboxState state = sandbox.State;
+        while (state != SandboxState.Crashed || sandbox.CrashReason is null)
+        {
+            state = await sandbox.WaitForChangeAsync(state, cancellationToken).ConfigureAwait(false);
+        }
+
+        return sandbox.CrashReason!;
     }
 
     private static KeeperRequest ReadRequest()

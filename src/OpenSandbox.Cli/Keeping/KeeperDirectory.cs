@@ -17,7 +17,8 @@ internal sealed class KeeperDirectory(string stateDirectory)
     private const string SocketEnding = ".sock";
     private const string LogEnding = ".log";
     private const string IdStart = "sb-";
-    private const int IdLength = 11;
+    private const int ShortestId = 11;
+    private const int LongestId = 35;
 
     private static readonly SearchValues<char> s_idDigits = SearchValues.Create("0123456789abcdef");
 
@@ -27,11 +28,14 @@ internal sealed class KeeperDirectory(string stateDirectory)
     /// <summary>How long the log of a keeper that is gone is worth keeping.</summary>
     private static readonly TimeSpan s_logLife = TimeSpan.FromDays(1);
 
+    /// <summary>The state directory that it belongs to.</summary>
+    internal string StateDirectory { get; } = Path.GetFullPath(stateDirectory);
+
     /// <summary>The folder.</summary>
     internal string Folder { get; } = Path.Combine(Path.GetFullPath(stateDirectory), "run");
 
     /// <summary>Whether a text can be the id of a sandbox; anything else must not become part of a path.</summary>
-    internal static bool IsId(string text) => text.Length == IdLength
+    internal static bool IsId(string text) => text.Length is >= ShortestId and <= LongestId
         && text.StartsWith(IdStart, StringComparison.Ordinal)
         && !text.AsSpan(IdStart.Length).ContainsAnyExcept(s_idDigits);
 

@@ -17,8 +17,23 @@ internal sealed record KeeperRequest
     /// <summary>The accelerator to use.</summary>
     public AcceleratorChoice Accelerator { get; init; }
 
-    /// <summary>What stands between QEMU and the host.</summary>
-    public IsolationLevel Isolation { get; init; }
+    /// <summary>The weakest isolation that will do; nothing: the best that can be had.</summary>
+    public IsolationLevel? Isolation { get; init; }
+
+    /// <summary>The sandbox to take over; nothing: a new one is made.</summary>
+    public string? Open { get; init; }
+
+    /// <summary>Whether one that does not run is to be woken.</summary>
+    public bool Wake { get; init; }
+
+    /// <summary>The checkpoint that it is to be taken back to.</summary>
+    public string? Restore { get; init; }
+
+    /// <summary>Whether to refuse rather than to boot it from its disks.</summary>
+    public bool RequireMemory { get; init; }
+
+    /// <summary>Whether to boot it from its disks.</summary>
+    public bool FromDisk { get; init; }
 
     /// <summary>The sandbox's image.</summary>
     public string? Image { get; init; }
@@ -39,11 +54,17 @@ internal sealed record KeeperRequest
         AssetsDirectory = AssetsDirectory,
         RuntimeDirectory = RuntimeDirectory,
         Accelerator = Accelerator,
-        Isolation = Isolation,
+        Isolation = Isolation is IsolationLevel level ? level : IsolationRequirement.BestEffort,
     };
 
-    /// <summary>The sandbox.</summary>
-    internal SandboxSpec ToSpec() => new() { Image = Image, MemoryMib = MemoryMib, PidsMax = PidsMax };
+    /// <summary>The sandbox that is to be made.</summary>
+    internal SandboxSpec ToSpec() => new() { Image = Image, MemoryMib = MemoryMib, PidsMax = PidsMax, Lifetime = SandboxLifetime.Detached };
+
+    /// <summary>How a sandbox that does not run is to be woken.</summary>
+    internal WakeOptions ToWakeOptions() => new() { RequireMemory = RequireMemory, FromDisk = FromDisk };
+
+    /// <summary>What a keeper is told that takes over a sandbox.</summary>
+    internal static KeeperRequest Opening(SandboxHostOptions host, string id) => From(host, new SandboxSpec(), verbose: false) with { Open = id };
 
     /// <summary>What a keeper is told, so that it makes the same sandbox wherever it runs.</summary>
     internal static KeeperRequest From(SandboxHostOptions host, SandboxSpec spec, bool verbose) => new()
@@ -52,7 +73,7 @@ internal sealed record KeeperRequest
         AssetsDirectory = Path.GetFullPath(host.AssetsDirectory),
         RuntimeDirectory = Path.GetFullPath(host.RuntimeDirectory),
         Accelerator = host.Accelerator,
-        Isolation = host.Isolation,
+        Isolation = host.Isolation.Level,
         Image = spec.Image,
         MemoryMib = spec.MemoryMib,
         PidsMax = spec.PidsMax,

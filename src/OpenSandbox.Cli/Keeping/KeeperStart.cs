@@ -26,12 +26,12 @@ internal static class KeeperStart
     private static readonly TimeSpan s_grace = TimeSpan.FromSeconds(30);
 
     /// <summary>Starts a keeper.</summary>
-    /// <param name="request">What it is to make.</param>
+    /// <param name="request">What it is to make, or to take over.</param>
     /// <param name="context">Where its messages go.</param>
-    /// <returns>The sandbox's id.</returns>
+    /// <returns>Its last message: the sandbox's id, and how it came back.</returns>
     /// <exception cref="KeptSandboxException">It said why there is no sandbox.</exception>
     /// <exception cref="CliException">It ended, or fell silent.</exception>
-    internal static async Task<string> StartAsync(KeeperRequest request, CommandContext context)
+    internal static async Task<KeeperMessage> StartAsync(KeeperRequest request, CommandContext context)
     {
         CloseInheritedOnExec();
         using Process process = Process.Start(Describe())!;
@@ -44,12 +44,12 @@ internal static class KeeperStart
         }
         catch (Exception failure) when (failure is not KeptSandboxException)
         {
-            await EndAsync(process).ConfigureAwait(false);
+            await EndAsync(process, request.Open is null ? Keeper.UnwantedSignal : SigTerm).ConfigureAwait(false);
             throw;
         }
     }
 
-    private static async Task<string> WaitAsync(Process process, KeeperRequest request, Task<string> said, CommandContext context)
+    private static async Task<KeeperMessage> WaitAsync(Process process, KeeperRequest request, Task<string> said, CommandContext context)
     {
         using var reader = new StreamReader(process.StandardOutput.BaseStream, Encoding.UTF8);
         TimeSpan patience = s_silence;
@@ -85,7 +85,7 @@ internal static class KeeperStart
 
             if (message.Ready is string id)
             {
-                return id;
+                return KeeperDirectory.IsId(id) ? message : throw new ControlProtocolException("the keeper of the sandbox sent an id that is none");
             }
 
             context.Errors.Relay(message.Text ?? "");
@@ -122,12 +122,12 @@ internal static class KeeperStart
         return tail;
     }
 
-    /// <summary>Ends a keeper that is no longer wanted; its sandbox goes with it.</summary>
-    private static async Task EndAsync(Process process)
+    /// <summary>Ends a keeper that is no longer wanted; a sandbox that it was to make goes with it.</summary>
+    private static async Task EndAsync(Process process, int signal)
     {
         if (!process.HasExited)
         {
-            _ = Libc.KillProcess(process.Id, SigTerm);
+            _ = Libc.KillProcess(process.Id, signal);
         }
 
         try

@@ -18,6 +18,15 @@ namespace OpenSandbox.Cli.Reporting;
 [JsonSerializable(typeof(KeptSandboxInfo[]))]
 [JsonSerializable(typeof(ProcessRow[]))]
 [JsonSerializable(typeof(UsageRow))]
+[JsonSerializable(typeof(HibernationRow))]
+[JsonSerializable(typeof(WakeRow))]
+[JsonSerializable(typeof(PauseRow))]
+[JsonSerializable(typeof(CheckpointRow))]
+[JsonSerializable(typeof(CheckpointRow[]))]
+[JsonSerializable(typeof(ForkRow))]
+[JsonSerializable(typeof(ExportRow))]
+[JsonSerializable(typeof(ImportRow))]
+[JsonSerializable(typeof(PruneRow))]
 internal sealed partial class CliJsonContext : JsonSerializerContext
 {
     /// <summary>The same, leaving characters beyond ASCII as they are: this is for terminals and programs, never for web pages.</summary>

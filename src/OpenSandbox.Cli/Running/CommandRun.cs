@@ -76,12 +76,15 @@ internal static class CommandRun
                 times.ImagesReady();
                 await steps.DisposeAsync().ConfigureAwait(false);
                 Sandbox sandbox = await host.CreateAsync(request.Spec, ending).ConfigureAwait(false);
+                times.SandboxReady();
+                if (request.Keep)
+                {
+                    return await KeepAsync(sandbox, host.Options, request, sink, times, context).ConfigureAwait(false);
+                }
+
                 await using (sandbox.ConfigureAwait(false))
                 {
-                    times.SandboxReady();
-                    return request.Keep
-                        ? await KeepAsync(sandbox, host.Options, request, sink, times, context).ConfigureAwait(false)
-                        : await RunAsync(sandbox, request, sink, times, context).ConfigureAwait(false);
+                    return await RunAsync(sandbox, request, sink, times, context).ConfigureAwait(false);
                 }
             }
         }
@@ -105,21 +108,41 @@ internal static class CommandRun
         return code;
     }
 
-    /// <summary>Runs the command, if there is one, and keeps the sandbox until it is ended from elsewhere, or by a signal.</summary>
+    /// <summary>Runs the command, if there is one, and keeps the sandbox until it is ended or put away from elsewhere, or by a signal.</summary>
     private static async Task<int> KeepAsync(
         Sandbox sandbox, SandboxHostOptions options, RunRequest request, OutputSink sink, RunTimings times, CommandContext context)
     {
-        ControlServer server = ControlServer.Start(sandbox, options, detached: false, context.Errors.Line);
-        await using (server.ConfigureAwait(false))
+        try
         {
-            context.Errors.Line($"sandbox {sandbox.Id} is kept until Ctrl-C, or 'opensandbox rm {sandbox.Id}'");
-            int code = request.Command.Count > 0
-                ? await RunAsync(sandbox, request, sink, times, context).ConfigureAwait(false)
-                : ExitCodes.Success;
+            ControlServer server = ControlServer.Start(sandbox, options, detached: false, context.Errors.Line);
+            await using (server.ConfigureAwait(false))
+            {
+                context.Errors.Line($"sandbox {sandbox.Id} is kept until Ctrl-C, or 'opensandbox rm {sandbox.Id}'");
+                int code = request.Command.Count > 0
+                    ? await RunAsync(sandbox, request, sink, times, context).ConfigureAwait(false)
+                    : ExitCodes.Success;
 
-            // Being told to end is how this goes well.
-            SandboxExit exit = await Keeper.WaitForEndAsync(sandbox, context.Errors.Line, context.Signals.Token).ConfigureAwait(false);
-            return exit.Reason == SandboxExitReason.Destroyed ? code : ExitCodes.Failed;
+                // Being told to end is how this goes well.
+                SandboxExit exit = await Keeper.WaitForEndAsync(sandbox, background: false, context.Errors.Line, context.Signals).ConfigureAwait(false);
+                if (exit.Reason == SandboxExitReason.Released)
+                {
+                    context.Errors.Line($"sandbox {sandbox.Id} has been put away. It comes back with 'opensandbox wake {sandbox.Id}'");
+                }
+
+                return Keeper.IsLost(exit) ? ExitCodes.Failed : code;
+            }
+        }
+        catch (SandboxLostException)
+        {
+            // What is on its disks is there for 'opensandbox wake'.
+            await sandbox.DisposeAsync().ConfigureAwait(false);
+            throw;
+        }
+        catch
+        {
+            // Nothing is kept when the command could not be run to its end.
+            await sandbox.DeleteAsync(CancellationToken.None).ConfigureAwait(false);
+            throw;
         }
     }
 }

@@ -38,7 +38,9 @@ internal static class DetachedRun
     private static async Task<int> RunAsync(RunRequest request, OutputSink sink, CommandContext context)
     {
         var times = new RunTimings();
-        string id = await KeeperStart.StartAsync(KeeperRequest.From(request.Host, request.Spec, request.Verbose), context).ConfigureAwait(false);
+        KeeperMessage ready = await KeeperStart
+            .StartAsync(KeeperRequest.From(request.Host, request.Spec, request.Verbose), context).ConfigureAwait(false);
+        string id = ready.Ready!;
         times.SandboxReady();
         var directory = new KeeperDirectory(request.Host.StateDirectory);
         var exit = new ControlExit { ExitCode = ExitCodes.Success };

@@ -1,4 +1,3 @@
-using OpenSandbox.Cli.Commands;
 using OpenSandbox.Cli.Control;
 using OpenSandbox.Cli.Terminals;
 using OpenSandbox.Vmm;
@@ -76,7 +75,7 @@ internal static class KeptRun
     {
         try
         {
-            using KeptSandbox kept = await KeptSandbox.ConnectAsync(KeptArgument.Directory, id, context.Signals.Token).ConfigureAwait(false);
+            using KeptSandbox kept = await Keeping.KeptAccess.ConnectAsync(id, context).ConfigureAwait(false);
             return await run(kept).ConfigureAwait(false);
         }
         catch (BrokenPipeException)

@@ -25,7 +25,7 @@ internal static class ErrorMapping
         SandboxErrorCode.LimitReached => StatusCodes.Status429TooManyRequests,
         SandboxErrorCode.ConnectionRefused or SandboxErrorCode.StartFailed or SandboxErrorCode.Snapshot => StatusCodes.Status502BadGateway,
         SandboxErrorCode.Timeout => StatusCodes.Status504GatewayTimeout,
-        SandboxErrorCode.Capacity or SandboxErrorCode.HostPrerequisite => StatusCodes.Status503ServiceUnavailable,
+        SandboxErrorCode.Capacity or SandboxErrorCode.HostPrerequisite or SandboxErrorCode.Isolation => StatusCodes.Status503ServiceUnavailable,
         SandboxErrorCode.NoSpace => StatusCodes.Status507InsufficientStorage,
         SandboxErrorCode.OperationFailed or SandboxErrorCode.GoldenImage or SandboxErrorCode.Image or SandboxErrorCode.ResizeIncomplete =>
             StatusCodes.Status500InternalServerError,

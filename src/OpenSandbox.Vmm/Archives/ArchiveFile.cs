@@ -1,4 +1,5 @@
 using Microsoft.Win32.SafeHandles;
+using OpenSandbox.Vmm.State;
 using OpenSandbox.Vmm.Storage;
 
 namespace OpenSandbox.Vmm.Archives;
@@ -12,11 +13,16 @@ internal static class ArchiveFile
     /// </summary>
     /// <param name="path">The file; one that exists is replaced. Mode 0600.</param>
     /// <param name="manifest">The manifest.</param>
+    /// <param name="progress">Gets the bytes written so far; may be <see langword="null"/>.</param>
     /// <param name="addEntries">Adds the entries.</param>
     /// <param name="cancellationToken">Stops until the file has its name; what was written is removed then.</param>
     /// <exception cref="IOException">A step failed, for instance because the disk is full.</exception>
     internal static async Task<ArchiveSummary> PublishAsync(
-        string path, ReadOnlyMemory<byte> manifest, Func<ArchiveWriter, CancellationToken, Task> addEntries, CancellationToken cancellationToken)
+        string path,
+        ReadOnlyMemory<byte> manifest,
+        IProgress<long>? progress,
+        Func<ArchiveWriter, CancellationToken, Task> addEntries,
+        CancellationToken cancellationToken)
     {
         path = Path.GetFullPath(path);
         string temporary = DurableFile.TemporaryName(path);
@@ -27,15 +33,18 @@ internal static class ArchiveFile
             var stream = new FileStream(file, FileAccess.Write, bufferSize: 0);
             await using (stream.ConfigureAwait(false))
             {
-                using ArchiveWriter writer = await ArchiveWriter.StartAsync(stream, manifest, cancellationToken).ConfigureAwait(false);
+                using ArchiveWriter writer = await ArchiveWriter
+                    .StartAsync(ProgressStream.Over(stream, progress), manifest, cancellationToken).ConfigureAwait(false);
                 await addEntries(writer, cancellationToken).ConfigureAwait(false);
                 summary = await writer.FinishAsync(cancellationToken).ConfigureAwait(false);
+                Fault.Point(FaultPoints.ExportWritten);
 
                 // It may take as long as the disk needs for all of it.
                 await Task.Run(() => DurableFile.Sync(file, temporary), cancellationToken).ConfigureAwait(false);
             }
 
             cancellationToken.ThrowIfCancellationRequested();
+            Fault.Point(FaultPoints.ExportSynced);
             File.Move(temporary, path, overwrite: true);
         }
         catch
@@ -44,6 +53,7 @@ internal static class ArchiveFile
             throw;
         }
 
+        Fault.Point(FaultPoints.ExportRenamed);
         DurableFile.SyncDirectory(Path.GetDirectoryName(path)!);
         return summary;
     }

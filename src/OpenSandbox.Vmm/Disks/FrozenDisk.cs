@@ -65,7 +65,20 @@ internal sealed class FrozenDisk : IDisposable
     internal SafeFileHandle OpenImage()
     {
         SafeFileHandle image = Libc.Open($"/proc/self/fd/{_image.DangerousGetHandle()}", Libc.O_RDONLY | Libc.O_CLOEXEC, 0);
-        return image.IsInvalid ? throw Errno.LastError($"open the image of {Name} anew") : image;
+        if (image.IsInvalid)
+        {
+            throw Errno.LastError($"open the image of {Name} anew");
+        }
+
+        // Tells that it is in use although no manifest may name it, as with layers. Whoever removes it holds the other lock for an instant only.
+        return Libc.FLock(image, Libc.LOCK_SH | Libc.LOCK_NB) == 0 ? image : throw Dispose(image);
+    }
+
+    private IOException Dispose(SafeFileHandle image)
+    {
+        IOException failure = Errno.LastError($"flock of the image of {Name}, which is being removed");
+        image.Dispose();
+        return failure;
     }
 
     /// <summary>The image, for QEMU's command line; stays this object's.</summary>

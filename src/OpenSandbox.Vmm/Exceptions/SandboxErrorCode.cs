@@ -62,4 +62,7 @@ public enum SandboxErrorCode
 
     /// <summary>Something that was saved is missing, damaged or does not fit.</summary>
     Snapshot,
+
+    /// <summary>A control that was required to confine QEMU cannot be had here.</summary>
+    Isolation,
 }

@@ -13,6 +13,7 @@ namespace OpenSandbox.Vmm;
 /// ├─ SandboxResizeException      it got another size than the one asked for
 /// ├─ SandboxLostException        the sandbox is gone: dispose it
 /// ├─ SandboxStartException       it never came up
+/// ├─ SandboxIsolationException   a required control is missing on the host: Remedy says what to do
 /// ├─ SandboxCapacityException    the host is full: try later
 /// ├─ GoldenImageException        a golden snapshot is missing, damaged or does not fit
 /// ├─ SandboxImageException       a root file system image is missing or damaged

@@ -10,6 +10,13 @@ public sealed class SandboxStateException : SandboxException
         Required = required;
     }
 
+    internal SandboxStateException(string sandboxId, SandboxState actual, SandboxState required, string remedy)
+        : base(SandboxErrorCode.WrongState, sandboxId, $"sandbox {sandboxId} is {actual}, but the call needs {required}: {remedy}", null)
+    {
+        Actual = actual;
+        Required = required;
+    }
+
     /// <summary>The state it is in.</summary>
     public SandboxState Actual { get; }
 

@@ -40,7 +40,7 @@ internal static class GoldenBuilder
                 (descriptors, channels) => QemuCommandLine.ForBuilder(
                     context.Options.QemuPath, shape, channels, descriptors.Add(kernel), descriptors.Add(initramfs)))).ConfigureAwait(false);
 
-            await vm.GetQemuPidAsync(either.Token).ConfigureAwait(false);
+            await vm.GetIsolationAsync(either.Token).ConfigureAwait(false);
 
             phase = BootPhase;
             AgentHello hello = await OrExit(vm, vm.Channel.WaitForHelloAsync(either.Token)).ConfigureAwait(false);
@@ -122,18 +122,51 @@ internal static class GoldenBuilder
         return file.IsInvalid ? throw Errno.LastError("memfd_create for the device state") : file;
     }
 
+    /// <summary>
+    /// Takes an asset into memory: QEMU opens kernel and initramfs by their names in /proc/self/fd, which file rules (Landlock) allow for
+    /// files of no path alone. What is booted is also what was read, whatever becomes of the file meanwhile.
+    /// </summary>
     private static SafeFileHandle OpenAsset(string path)
     {
+        const int chunk = 1 << 20;
+        SafeFileHandle copy = Libc.MemfdCreate("opensandbox-asset", Libc.MFD_CLOEXEC | Libc.MFD_ALLOW_SEALING);
+        bool complete = false;
         try
         {
-            return File.OpenHandle(path);
+            if (copy.IsInvalid)
+            {
+                throw Errno.LastError("memfd_create for an asset");
+            }
+
+            using SafeFileHandle asset = File.OpenHandle(path);
+            byte[] buffer = new byte[chunk];
+            long at = 0;
+            for (int read; (read = RandomAccess.Read(asset, buffer, at)) > 0; at += read)
+            {
+                RandomAccess.Write(copy, buffer.AsSpan(0, read), at);
+            }
+
+            if (Libc.Fcntl(copy, Libc.F_ADD_SEALS, Libc.F_SEAL_SEAL | Libc.F_SEAL_SHRINK | Libc.F_SEAL_GROW | Libc.F_SEAL_WRITE) != 0)
+            {
+                throw Errno.LastError("fcntl F_ADD_SEALS on an asset");
+            }
+
+            complete = true;
+            return copy;
         }
-        catch (IOException missing)
+        catch (Exception missing) when (missing is IOException or UnauthorizedAccessException)
         {
             throw new HostPrerequisiteException(
                 $"{path} cannot be read: {missing.Message}",
                 "Build the guest's kernel, initramfs and launcher with scripts/build-assets.sh, or set SandboxHostOptions.AssetsDirectory",
                 missing);
+        }
+        finally
+        {
+            if (!complete)
+            {
+                copy.Dispose();
+            }
         }
     }
 

@@ -5,6 +5,7 @@ using Microsoft.Win32.SafeHandles;
 using OpenSandbox.Interop;
 using OpenSandbox.Vmm.Images;
 using OpenSandbox.Vmm.Qemu;
+using OpenSandbox.Vmm.State;
 using OpenSandbox.Vmm.Storage;
 
 namespace OpenSandbox.Vmm;
@@ -29,6 +30,7 @@ public sealed class SandboxImages
     private readonly string _references;
     private readonly ILogger _logger;
     private readonly TimeProvider _time;
+    private readonly Lazy<StateStore> _state;
 
     internal SandboxImages(SandboxHostOptions options, ILogger logger)
     {
@@ -37,6 +39,7 @@ public sealed class SandboxImages
         Directory.CreateDirectory(_references);
         _logger = logger;
         _time = options.TimeProvider;
+        _state = new Lazy<StateStore>(() => StateStore.Open(options.StateDirectory));
     }
 
     /// <summary>Opens the images of a state directory without starting a host.</summary>
@@ -85,7 +88,7 @@ public sealed class SandboxImages
     {
         ValidateName(name);
         using FileLock held = await FileLock.AcquireAsync(Path.Combine(_directory, "lock"), cancellationToken).ConfigureAwait(false);
-        Sweep();
+        SweepIfAlone();
         string staging = DurableFile.TemporaryName(Path.Combine(_directory, "import"));
         try
         {
@@ -127,22 +130,40 @@ public sealed class SandboxImages
         }
     }
 
-    /// <summary>Removes a name, and its image when no other name points at it. Sandboxes that use it keep it open and are not disturbed.</summary>
+    /// <summary>
+    /// Removes a name, and its image when no other name points at it. Sandboxes that run from it and end with their host keep it open and are not
+    /// disturbed; the image goes when they have.
+    /// </summary>
     /// <param name="name">The image's name.</param>
     /// <param name="cancellationToken">Before anything is removed.</param>
     /// <returns>Whether there was such a name.</returns>
+    /// <exception cref="SandboxImageException">
+    /// It is the image's last name, and a hibernated or detached sandbox or a checkpoint builds on it; or something saved cannot be read, and may.
+    /// Nothing was removed.
+    /// </exception>
     public async Task<bool> RemoveAsync(string name, CancellationToken cancellationToken = default)
     {
         ValidateName(name);
         using FileLock held = await FileLock.AcquireAsync(Path.Combine(_directory, "lock"), cancellationToken).ConfigureAwait(false);
-        if (ReadReference(name) is null)
+        if (ReadReference(name) is not ImageReference reference)
         {
             return false;
         }
 
+        // Alone in the state directory: nobody comes to use it between the question and its removal.
+        using StateLease alone = await _state.Value.EnterExclusiveAsync(cancellationToken).ConfigureAwait(false);
+        ImageUse use = StateSweeper.ImagesInUse(_state.Value, alone);
+        if (!use.MayRemove(reference.Digest) && NamesOf(reference.Digest).All(other => other == name))
+        {
+            throw new SandboxImageException(use.Digests.Contains(reference.Digest)
+                ? $"image '{name}' is still needed: saved or detached sandboxes, or checkpoints, build on it "
+                    + $"({Describe(StateSweeper.UsersOf(_state.Value, alone, reference.Digest))}). Delete those first, or give the image another name"
+                : $"image '{name}' may still be needed: {use.Damaged[0].Path} cannot be read. Repair or remove that first");
+        }
+
         File.Delete(ReferencePath(name));
         DurableFile.SyncDirectory(_references);
-        Sweep();
+        Sweep(use);
         return true;
     }
 
@@ -250,9 +271,43 @@ public sealed class SandboxImages
         return manifest;
     }
 
-    /// <summary>Removes images without a name and unfinished imports. The lock is held.</summary>
-    private void Sweep()
+    /// <summary>Removes images without a name that nothing uses, and unfinished imports.</summary>
+    /// <param name="dryRun">Only says what would be removed.</param>
+    /// <param name="cancellationToken">Before anything is removed.</param>
+    internal async Task<IReadOnlyList<SweepEntry>> SweepAsync(bool dryRun, CancellationToken cancellationToken)
     {
+        using FileLock held = await FileLock.AcquireAsync(Path.Combine(_directory, "lock"), cancellationToken).ConfigureAwait(false);
+        using StateLease alone = await _state.Value.EnterExclusiveAsync(cancellationToken).ConfigureAwait(false);
+        return Sweep(StateSweeper.ImagesInUse(_state.Value, alone), dryRun);
+    }
+
+    /// <summary>Whether an image is here.</summary>
+    internal bool Has(string digest) => ReadManifest(digest) is not null;
+
+    /// <summary>Removes images that nothing uses. The lock is held.</summary>
+    private void SweepIfAlone()
+    {
+        // While an operation is under way its sandbox may use any image, and no manifest says so yet: the next sweep will do.
+        using StateLease? alone = _state.Value.TryEnterExclusive();
+        Sweep(alone is null ? null : StateSweeper.ImagesInUse(_state.Value, alone));
+    }
+
+    private IEnumerable<string> NamesOf(string digest) => Directory.EnumerateFiles(_references, "*.json")
+        .Select(static path => Path.GetFileNameWithoutExtension(path))
+        .Where(name => ReadReference(name)?.Digest == digest);
+
+    private static string Describe(IReadOnlyList<string> users)
+    {
+        const int shown = 3;
+        return $"{string.Join(", ", users.Take(shown))}{(users.Count > shown ? $" and {users.Count - shown} more" : "")}";
+    }
+
+    /// <summary>Removes images without a name that nothing uses, and unfinished imports. The lock is held.</summary>
+    /// <param name="use">What saved sandboxes use; <see langword="null"/>: not known, no image is removed.</param>
+    /// <param name="dryRun">Only says what would be removed.</param>
+    private List<SweepEntry> Sweep(ImageUse? use, bool dryRun = false)
+    {
+        var removed = new List<SweepEntry>();
         var used = new HashSet<string>(StringComparer.Ordinal);
         bool complete = true;
         foreach (string path in Directory.EnumerateFiles(_references, "*.json"))
@@ -272,11 +327,17 @@ public sealed class SandboxImages
         foreach (string path in Directory.EnumerateDirectories(_directory))
         {
             string name = Path.GetFileName(path);
-            if ((complete && IsDigest(name) && !used.Contains(name)) || name.EndsWith(DurableFile.TemporaryEnding, StringComparison.Ordinal))
+            if ((complete && IsDigest(name) && !used.Contains(name) && use?.MayRemove(name) == true && !IsOpen(path)) || name.EndsWith(DurableFile.TemporaryEnding, StringComparison.Ordinal))
             {
                 try
                 {
-                    Directory.Delete(path, recursive: true);
+                    long bytes = StateSweeper.SizeOf(path);
+                    if (!dryRun)
+                    {
+                        Directory.Delete(path, recursive: true);
+                    }
+
+                    removed.Add(new SweepEntry(SweepKind.Image, path, "no name leads to it, and nothing is built on it", bytes));
                 }
                 catch (IOException failure)
                 {
@@ -284,6 +345,15 @@ public sealed class SandboxImages
                 }
             }
         }
+
+        return removed;
+    }
+
+    /// <summary>Whether a disk of a host's is built on an image: it holds a shared lock on it as long (<see cref="Disks.FrozenDisk"/>).</summary>
+    private static bool IsOpen(string directory)
+    {
+        using SafeFileHandle file = Libc.Open(Path.Combine(directory, RootfsFile), Libc.O_RDONLY | Libc.O_CLOEXEC | Libc.O_NOFOLLOW, 0);
+        return !file.IsInvalid && Libc.FLock(file, Libc.LOCK_EX | Libc.LOCK_NB) != 0;
     }
 
     private string ReferencePath(string name) => Path.Combine(_references, $"{name}.json");

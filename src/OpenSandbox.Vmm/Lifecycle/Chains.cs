@@ -51,6 +51,37 @@ internal static class Chains
             };
     }
 
+    /// <summary>
+    /// Adds the digests that another description of the same layers has: they are computed when both have been written, and written down in
+    /// the snapshot alone.
+    /// </summary>
+    internal static DiskChains AddDigests(DiskChains chains, DiskChains digested)
+    {
+        Dictionary<string, SavedFile> known = [];
+        foreach (LayerRef layer in digested.All().SelectMany(static chain => chain.Layers))
+        {
+            if (layer.File is { Sha256: not null } file)
+            {
+                known[layer.Id] = file;
+            }
+        }
+
+        return new DiskChains { Rootfs = Add(chains.Rootfs), Workspace = Add(chains.Workspace) };
+
+        DiskChain? Add(DiskChain? chain) => chain is null
+            ? null
+            : chain with
+            {
+                Layers =
+                [
+                    .. chain.Layers.Select(layer => layer.File is { Sha256: null } file
+                        && known.TryGetValue(layer.Id, out SavedFile? same) && same.Stamp == file.Stamp
+                            ? layer with { File = same }
+                            : layer),
+                ],
+            };
+    }
+
     /// <summary>Freezes every layer durably under a name, and describes the disks.</summary>
     /// <exception cref="IOException">A layer could not be made durable.</exception>
     internal static DiskChains Save(FrozenDisks disks, StateStore store, StateLease lease)

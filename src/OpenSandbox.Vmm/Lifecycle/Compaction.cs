@@ -46,7 +46,12 @@ internal static class Compaction
             Qcow2Layer[] opened = [.. disk.Layers.Skip(first).Select(layer => Qcow2Layer.Open(layer.File, disk.VirtualBytes))];
             using LayerFile merged = store.CreateLayerFile(lease, static _ => { });
             await Qcow2Flattener.FlattenAsync(opened, merged.File, null, cancellationToken).ConfigureAwait(false);
-            layers = [.. layers.Take(first), store.FreezeLayer(merged.Id)];
+
+            // Nothing waits for this, and nobody computes it later.
+            LayerRef frozen = store.FreezeLayer(merged.Id);
+            SavedFile digested = SavedFiles.AddDigest(
+                merged.File, frozen.File!, store.Layout.Layer(merged.Id), DigestMethod.Sparse, cancellationToken);
+            layers = [.. layers.Take(first), frozen with { File = digested }];
         }
 
         return new DiskChain { ImageDigest = disk.ImageDigest, VirtualBytes = disk.VirtualBytes, Layers = layers };

@@ -19,6 +19,9 @@ internal sealed record MachineStart(string Id, SandboxSpec Spec, GoldenImage Gol
     /// <summary>Limits other than the spec's, in force when the memory was saved.</summary>
     internal SandboxLimits? Limits { get; init; }
 
+    /// <summary>Its memory as it was saved, MiB, plugged memory included. Default: the spec's.</summary>
+    internal int? MemoryMib { get; init; }
+
     /// <summary>Whether the guest is to become another one than the one that was saved: machine id and host name.</summary>
     internal bool RenewIdentity { get; init; }
 

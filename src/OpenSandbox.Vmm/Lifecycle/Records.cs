@@ -16,8 +16,12 @@ internal static class Records
         Nonce = vm.Nonce,
         Uid = vm.Uid,
         RuntimeDirectory = vm.RuntimeDirectory,
+        Confinement = vm.Confinement,
     };
 
     internal static VmRunning Of(VmOnDisk vm) => new(
-        vm.LauncherPid, vm.LauncherStartTicks, vm.QemuPid, vm.QemuStartTicks, vm.BootId, vm.Nonce, vm.Uid, vm.RuntimeDirectory);
+        vm.LauncherPid, vm.LauncherStartTicks, vm.QemuPid, vm.QemuStartTicks, vm.BootId, vm.Nonce, vm.Uid, vm.RuntimeDirectory)
+        {
+            Confinement = vm.Confinement,
+        };
 }

@@ -12,6 +12,7 @@ namespace OpenSandbox.Vmm.Lifecycle;
 /// <remarks>Thread-safe.</remarks>
 internal sealed class SandboxRun
 {
+    private readonly TaskCompletionSource<SandboxExit> _givenUp = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource<SandboxExit?> _endRequested = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     /// <summary>Takes over machine and disks.</summary>
@@ -31,6 +32,9 @@ internal sealed class SandboxRun
     internal GoldenReference Golden { get; }
 
     internal SandboxDisks Disks { get; }
+
+    /// <summary>What confines it.</summary>
+    internal required SandboxIsolation Isolation { get; init; }
 
     /// <summary>Whether it went on from saved memory, and not from the golden snapshot.</summary>
     internal bool FromMemory { get; init; }
@@ -56,11 +60,17 @@ internal sealed class SandboxRun
     /// </summary>
     internal Task<SandboxExit?> EndRequested => _endRequested.Task;
 
+    /// <summary>Completes when it has been found that the machine is of no use any more, with why.</summary>
+    internal Task<SandboxExit> GivenUp => _givenUp.Task;
+
     /// <summary>Completes when the machine and everything that served it is gone. Never fails. Set before anybody sees the run.</summary>
     internal Task Ended { get; set; } = Task.CompletedTask;
 
     /// <summary>Whether its end, if it is asked for, is only that this host lets go of it: the machine runs on.</summary>
     internal bool Release { get; set; }
+
+    /// <summary>The machine is of no use any more, and is ended as if it had ended by itself.</summary>
+    internal void GiveUp(SandboxExit why) => _givenUp.TrySetResult(why);
 
     /// <summary>Asks for the end; the first to ask says why.</summary>
     internal void RequestEnd(SandboxExit? exit) => _endRequested.TrySetResult(exit);

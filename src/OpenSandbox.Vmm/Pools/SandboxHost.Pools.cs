@@ -99,7 +99,8 @@ public sealed partial class SandboxHost
     private async Task<(SandboxRun Run, GuestStream? First)?> ClaimAsync(
         string id, SandboxSpec spec, FrozenDisks images, OpenRequest? first, CancellationToken cancellationToken)
     {
-        if (Pools.Count == 0 || FindPool(spec, PoolKind.Of(images)) is not MachinePool<PooledMachine> pool)
+        // Their machines are confined as the host's options have it, not more.
+        if (Pools.Count == 0 || spec.HostCpuMaxPercent is not null || spec.Isolation is not null && spec.Isolation != Options.Isolation || FindPool(spec, PoolKind.Of(images)) is not MachinePool<PooledMachine> pool)
         {
             return null;
         }
@@ -160,11 +161,13 @@ public sealed partial class SandboxHost
             // Only a guest that runs is told the time: what is on its way to one that does not gets old.
             await machine.ReleaseAsync(either.Token).ConfigureAwait(false);
             long plug = PluggedBytes(spec, _golden.Shape);
+            vm.AllowPlugged(plug);
+            SandboxIsolation isolation = await vm.GetIsolationAsync(either.Token).ConfigureAwait(false);
             plugged = plug == 0 ? Task.CompletedTask : PlugAsync(vm, plug, either.Token);
             var start = new MachineStart(id, spec, _golden, machine.Disks);
             ResumeResult resumed = await ResumeAsync(vm, start, plug, either.Token).ConfigureAwait(false);
             await plugged.ConfigureAwait(false);
-            return (new SandboxRun(vm, GoldenReference.To(_golden), machine.Disks, resumed) { FromPool = true }, stream);
+            return (new SandboxRun(vm, GoldenReference.To(_golden), machine.Disks, resumed) { FromPool = true, Isolation = isolation }, stream);
         }
         catch
         {

@@ -52,6 +52,13 @@ internal sealed class LauncherReport : IAsyncDisposable
         return null;
     }
 
+    /// <summary>What could not be had and was not required, from a complete report: <c>CONTROL</c> or <c>CONTROL: WHY</c>.</summary>
+    internal static IReadOnlyList<string> FindMissing(string text)
+    {
+        const string label = "missing ";
+        return [.. text.Split('\n').Where(static line => line.StartsWith(label, StringComparison.Ordinal)).Select(static line => line[label.Length..])];
+    }
+
     /// <summary>As <see cref="FindError"/>, for a start that is known to have failed.</summary>
     internal static string DescribeFailure(string text) => FindError(text) ?? "the launcher ended without a report";
 

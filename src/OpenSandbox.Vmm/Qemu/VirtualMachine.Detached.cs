@@ -4,6 +4,7 @@ using Microsoft.Win32.SafeHandles;
 using OpenSandbox.Interop;
 using OpenSandbox.Qmp;
 using OpenSandbox.VirtioSerial;
+using OpenSandbox.Vmm.Isolation;
 using OpenSandbox.Vmm.Processes;
 
 namespace OpenSandbox.Vmm.Qemu;
@@ -160,6 +161,7 @@ internal sealed partial class VirtualMachine
             }
 
             Volatile.Write(ref _qemu, await _context.Processes.WatchAsync(pid, pidfd).ConfigureAwait(false));
+            VmConfinement confinement = await ConfineAsync().ConfigureAwait(false);
             var record = new VmRecord(
                 _launcher.Pid,
                 launcher.StartTicks,
@@ -168,7 +170,7 @@ internal sealed partial class VirtualMachine
                 BootId.Current,
                 nonce,
                 _uid?.Uid ?? (int)Libc.GetEffectiveUserId(),
-                directory.Location);
+                directory.Location) { Confinement = confinement };
             directory.WriteRecord(record);
             await _connections.Tie!.SendAsync(new byte[] { 1 }).ConfigureAwait(false);
             return record;

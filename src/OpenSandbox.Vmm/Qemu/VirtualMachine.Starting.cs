@@ -5,6 +5,7 @@ using System.Security.Cryptography;
 using Microsoft.Win32.SafeHandles;
 using OpenSandbox.Interop;
 using OpenSandbox.VirtioSerial;
+using OpenSandbox.Vmm.Isolation;
 using OpenSandbox.Vmm.Processes;
 
 namespace OpenSandbox.Vmm.Qemu;
@@ -22,8 +23,13 @@ internal sealed partial class VirtualMachine
         UidPool.Lease? uid = null;
         HostProcess? launcher = null;
         VmRuntimeDirectory? directory = null;
+        VmCgroup? cgroup = null;
         bool started = false;
         launch.Detached?.Validate();
+        bool isRoot = Libc.GetEffectiveUserId() == 0;
+        IsolationRequirement requirement = launch.Isolation ?? context.Options.Isolation;
+        Jail.EnsurePossible(launch.Name, requirement, isRoot, context.Cgroups);
+        IsolationLevel mode = Jail.ModeOf(requirement, isRoot, context.FullJailWorks);
         try
         {
             directory = launch.Detached is null ? null : VmRuntimeDirectory.Create(launch.Detached.RuntimeDirectory);
@@ -48,7 +54,8 @@ internal sealed partial class VirtualMachine
                 descriptors.Add(consoleEnd),
                 launch.Detached is null ? null : VmDetachment.NameOf(launch.Detached.Nonce));
             List<string> qemu = launch.BuildArguments(descriptors, channels);
-            uid = Libc.GetEffectiveUserId() == 0 ? context.Uids.Take() : null;
+            uid = isRoot ? context.Uids.Take() : null;
+            cgroup = context.Cgroups.Create(FixedBytes(launch.Shape), launch.AllowedPluggedBytes, launch.HostCpuMaxPercent);
             Socket? tie = null;
             List<string> life;
             if (launch.Detached is null)
@@ -65,7 +72,8 @@ internal sealed partial class VirtualMachine
                 }
             }
 
-            List<string> arguments = LauncherArguments(context, launch.Shape, descriptors.Last, life, uid);
+            List<string> arguments = LauncherArguments(
+                context, launch.Shape, descriptors.Last, [.. life, .. Jail.Options(mode, requirement, cgroup)], uid);
             arguments.AddRange(qemu);
             launcher = await context.Processes
                 .StartAsync(new HostProcessStart(context.LauncherPath, arguments, descriptors.Handles))
@@ -75,7 +83,9 @@ internal sealed partial class VirtualMachine
             started = true;
             return new VirtualMachine(
                 context,
-                launch.Name,
+                launch,
+                mode,
+                cgroup,
                 launcher,
                 uid,
                 new VmConnections(context, launch.Name, qmp, channel, console, output, status, tie),
@@ -106,6 +116,7 @@ internal sealed partial class VirtualMachine
                     await launcher.Exited.ConfigureAwait(false);
                 }
 
+                cgroup?.Remove();
                 uid?.Dispose();
                 directory?.Remove();
             }
@@ -140,7 +151,6 @@ internal sealed partial class VirtualMachine
             arguments.Add("--kvm");
         }
 
-        arguments.AddRange(["--isolation", context.Options.Isolation == IsolationLevel.Full ? "full" : "none"]);
         if (uid is not null)
         {
             // Also without a jail QEMU never runs as root.

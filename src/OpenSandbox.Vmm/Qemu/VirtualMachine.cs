@@ -1,6 +1,7 @@
 using OpenSandbox.Interop;
 using OpenSandbox.Qmp;
 using OpenSandbox.VirtioSerial;
+using OpenSandbox.Vmm.Isolation;
 using OpenSandbox.Vmm.Processes;
 
 namespace OpenSandbox.Vmm.Qemu;
@@ -28,15 +29,28 @@ internal sealed partial class VirtualMachine : IAsyncDisposable
 
     /// <summary>One that this process has started.</summary>
     private VirtualMachine(
-        VmmContext context, string name, HostProcess launcher, UidPool.Lease? uid, VmConnections connections, VmRuntimeDirectory? directory, string? nonce)
+        VmmContext context,
+        VmLaunch launch,
+        IsolationLevel mode,
+        VmCgroup? cgroup,
+        HostProcess launcher,
+        UidPool.Lease? uid,
+        VmConnections connections,
+        VmRuntimeDirectory? directory,
+        string? nonce)
     {
         _context = context;
-        Name = name;
+        Name = launch.Name;
+        Accelerator = launch.Shape.Accelerator;
+        _requirement = launch.Isolation ?? context.Options.Isolation;
+        _mode = mode;
+        _cgroup = cgroup;
         _launcher = launcher;
         _uid = uid;
         _connections = connections;
         _directory = directory;
         Exited = launcher.Exited;
+        _isolation = DescribeIsolationAsync();
         _record = directory is null ? null : DetachAsync(directory, nonce!);
     }
 
@@ -44,8 +58,13 @@ internal sealed partial class VirtualMachine : IAsyncDisposable
     private VirtualMachine(
         VmmContext context, string name, HostProcess launcher, HostProcess qemu, VmConnections connections, VmRuntimeDirectory directory, VmRecord record)
     {
+        // Which accelerator it has is not recorded: it began with a golden snapshot, and this host's are all of one.
         _context = context;
         Name = name;
+        Accelerator = context.Accelerator;
+        _cgroup = record.Confinement is null ? null : context.Cgroups.Adopt(record.Confinement.Cgroups, record.Confinement.FixedBytes);
+        _isolation = Task.FromResult(
+            record.Confinement is null ? Jail.Unknown(Accelerator) : Jail.Describe(record.Confinement, context, _cgroup, Accelerator));
         _launcher = launcher;
         _qemu = qemu;
         _connections = connections;
@@ -119,6 +138,8 @@ internal sealed partial class VirtualMachine : IAsyncDisposable
             && await EndOrGraceAsync(shutdown).ConfigureAwait(false) && await shutdown.ConfigureAwait(false));
         (SandboxExitReason reason, string text) = exit switch
         {
+            { ExitCode: not 0 } when !byGuest && _cgroup?.HasRunOutOfMemory() == true => (
+                SandboxExitReason.HostMemoryLimit, "QEMU needed more memory than its host cgroup allows, and was ended by the kernel"),
             _ when neverStarted => (SandboxExitReason.VmmEnded, $"its launcher failed: {LauncherReport.DescribeFailure(status)}"),
             _ when byGuest => (SandboxExitReason.GuestEnded, "its guest shut down, rebooted or panicked"),
             { ExitCode: > 128 and < 193 } => (SandboxExitReason.VmmEnded, $"QEMU was ended by signal {exit.ExitCode - 128}"),
@@ -182,6 +203,7 @@ internal sealed partial class VirtualMachine : IAsyncDisposable
             await Exited.ConfigureAwait(false);
         }
 
+        await ((Task)_isolation).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing); // ends with the launcher's report
         if (_record is not null)
         {
             // With the launcher its report has ended, and so has what was waiting for that.
@@ -190,6 +212,7 @@ internal sealed partial class VirtualMachine : IAsyncDisposable
         }
 
         await _connections.DisposeAsync().ConfigureAwait(false);
+        _cgroup?.Remove();
         RemoveDirectory();
         _uid?.Dispose();
     }

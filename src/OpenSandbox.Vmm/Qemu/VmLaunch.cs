@@ -15,6 +15,15 @@ internal sealed record VmLaunch(
     /// <summary>Whether the guest has talked to a host before, in a life that was saved. Default: no.</summary>
     internal bool Reconnect { get; init; }
 
+    /// <summary>What must confine it. Default: the host's.</summary>
+    internal IsolationRequirement? Isolation { get; init; }
+
+    /// <summary>Hot-plugged memory that its host cgroup allows at first, bytes. Default: none.</summary>
+    internal long AllowedPluggedBytes { get; init; }
+
+    /// <summary>CPU time that its host cgroup allows, percent of one CPU. Default: any.</summary>
+    internal int? HostCpuMaxPercent { get; init; }
+
     /// <summary>Hot-plugged RAM with something in it; the caller's. Default: the machine gets an empty one.</summary>
     internal SafeFileHandle? PluggedRam { get; init; }
 }

@@ -1,3 +1,5 @@
+using OpenSandbox.Vmm.Isolation;
+
 namespace OpenSandbox.Vmm.Qemu;
 
 /// <summary>
@@ -22,10 +24,14 @@ internal sealed record VmRecord(
     int Uid,
     string RuntimeDirectory)
 {
+    /// <summary>How it is confined; null in a record of before that was written down.</summary>
+    public VmConfinement? Confinement { get; init; }
+
     /// <summary>What is wrong with a record that was read from disk; null if it can be used.</summary>
     internal string? FindFault() =>
         LauncherPid <= 1 || QemuPid <= 1 || LauncherPid == QemuPid ? "its process numbers are none that a VM has"
         : Nonce is null || !VmDetachment.IsNonce(Nonce) ? "its nonce is none"
         : RuntimeDirectory is null || !Path.IsPathFullyQualified(RuntimeDirectory) ? "its directory is not absolute"
+        : Confinement?.FindFault() is string fault ? fault
         : null;
 }

@@ -1,3 +1,4 @@
+using OpenSandbox.Vmm.Isolation;
 using OpenSandbox.Vmm.Processes;
 
 namespace OpenSandbox.Vmm.Qemu;
@@ -53,6 +54,13 @@ internal static class VmSweeper
         return true;
     }
 
+    /// <summary>Whether a host is starting or using the VM of a runtime directory.</summary>
+    internal static bool IsInUse(string runtimeDirectory)
+    {
+        using VmRuntimeDirectory? directory = VmRuntimeDirectory.TryOpen(runtimeDirectory, out bool inUse);
+        return inUse;
+    }
+
     private static async Task EndAsync(VmmContext context, string name, VmRecord record, CancellationToken cancellationToken)
     {
         if (record.BootId != BootId.Current)
@@ -68,6 +76,11 @@ internal static class VmSweeper
         finally
         {
             processes.Forget();
+        }
+
+        if (record.Confinement is VmConfinement confinement)
+        {
+            context.Cgroups.Adopt(confinement.Cgroups, confinement.FixedBytes)?.Remove();
         }
     }
 }

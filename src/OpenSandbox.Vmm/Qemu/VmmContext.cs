@@ -1,4 +1,5 @@
 using Microsoft.Extensions.Logging;
+using OpenSandbox.Vmm.Isolation;
 using OpenSandbox.Vmm.Processes;
 
 namespace OpenSandbox.Vmm.Qemu;
@@ -21,6 +22,8 @@ internal sealed class VmmContext : IDisposable
             UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute | UnixFileMode.GroupRead | UnixFileMode.GroupExecute
                 | UnixFileMode.OtherRead | UnixFileMode.OtherExecute);
 
+        Cgroups = HostCgroups.Open(options, Logger);
+
         // Last, because they hold what a constructor that fails would leave behind.
         Memory = new HostMemory();
         Processes = new ProcessThread();
@@ -38,6 +41,14 @@ internal sealed class VmmContext : IDisposable
 
     internal UidPool Uids { get; }
 
+    internal HostCgroups Cgroups { get; }
+
+    /// <summary>The accelerator, once that has been decided.</summary>
+    internal string Accelerator { get; set; } = Accelerators.Tcg;
+
+    /// <summary>Whether root's jail can be made here; tried where less would do, otherwise taken for granted.</summary>
+    internal bool FullJailWorks { get; set; } = true;
+
     internal string LauncherPath { get; }
 
     internal string KernelPath { get; }
@@ -49,6 +60,7 @@ internal sealed class VmmContext : IDisposable
 
     public void Dispose()
     {
+        Cgroups.Close();
         Processes.Dispose();
         Memory.Dispose();
     }

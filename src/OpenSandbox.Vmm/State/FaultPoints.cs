@@ -167,6 +167,24 @@ internal static class FaultPoints
     /// <summary>A sandbox's time is up and it is going to be hibernated; nothing has been done yet.</summary>
     internal const string ExpiryHibernate = "expiry.hibernate";
 
+    /// <summary>An archive is complete under a temporary name, but not synced.</summary>
+    internal const string ExportWritten = "export.written";
+
+    /// <summary>An archive is synced under its temporary name.</summary>
+    internal const string ExportSynced = "export.synced";
+
+    /// <summary>An archive has its name, but the directory is not synced.</summary>
+    internal const string ExportRenamed = "export.renamed";
+
+    /// <summary>An archive has been unpacked and checked to its end; nothing of it has a name.</summary>
+    internal const string ImportChecked = "import.checked";
+
+    /// <summary>The layers of an imported sandbox have names; its snapshot is being staged.</summary>
+    internal const string ImportLinked = "import.linked";
+
+    /// <summary>The snapshot of an imported sandbox is there; the sandbox is not.</summary>
+    internal const string ImportPublished = "import.published";
+
     /// <summary>All names.</summary>
     internal static IReadOnlyList<string> All => [.. State, .. Sandboxes];
 
@@ -232,5 +250,11 @@ internal static class FaultPoints
         ExpiryUse,
         ExpiryKill,
         ExpiryHibernate,
+        ExportWritten,
+        ExportSynced,
+        ExportRenamed,
+        ImportChecked,
+        ImportLinked,
+        ImportPublished,
     ];
 }

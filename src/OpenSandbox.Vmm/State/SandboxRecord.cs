@@ -41,6 +41,12 @@ internal sealed record SandboxRecord
 
     public required IReadOnlyDictionary<string, string> Labels { get; init; }
 
+    /// <summary>CPU time on the host, percent of one CPU.</summary>
+    public int? HostCpuMaxPercent { get; init; }
+
+    /// <summary>What must confine its QEMU, on whichever host it is woken; nothing in manifests of before this was written down.</summary>
+    public IsolationRecord? Isolation { get; init; }
+
     /// <summary>The limits in force.</summary>
     public required LimitsRecord Limits { get; init; }
 
@@ -63,6 +69,8 @@ internal sealed record SandboxRecord
         MaxGuestScaleMib = spec.MaxGuestScaleMib,
         Metadata = Copy(spec.Metadata),
         Labels = Copy(spec.Labels),
+        HostCpuMaxPercent = spec.HostCpuMaxPercent,
+        Isolation = IsolationRecord.From(spec.Isolation),
         Limits = limits,
     };
 
@@ -82,6 +90,8 @@ internal sealed record SandboxRecord
         MaxGuestScaleMib = MaxGuestScaleMib,
         Metadata = Copy(Metadata),
         Labels = Copy(Labels),
+        HostCpuMaxPercent = HostCpuMaxPercent,
+        Isolation = Isolation?.ToRequirement(),
     };
 
     internal void Validate(string field)
@@ -107,6 +117,8 @@ internal sealed record SandboxRecord
         ManifestRules.Texts(Labels, SandboxLabels.MaxEntries, SandboxLabels.MaxNameBytes, SandboxLabels.MaxValueBytes, $"{field}.labels");
         Egress.Validate($"{field}.egress");
         EgressLimits.Validate($"{field}.egressLimits");
+        ManifestRules.Range(HostCpuMaxPercent ?? 1, 1, 25_600, $"{field}.hostCpuMaxPercent");
+        Isolation?.Validate($"{field}.isolation");
         Limits.Validate($"{field}.limits");
     }
 

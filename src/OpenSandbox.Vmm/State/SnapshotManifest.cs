@@ -61,6 +61,9 @@ internal sealed record SnapshotManifest : IManifest<SnapshotManifest>
     /// <summary>Whether it stays whatever <see cref="CheckpointRetention"/> says, until it is deleted by its id.</summary>
     public bool Retained { get; init; }
 
+    /// <summary>Whether whatever is made of it is another machine than the one that was saved: machine id and host name.</summary>
+    public bool RenewIdentity { get; init; }
+
     public void Validate()
     {
         ManifestRules.Require(StateIds.IsSnapshot(Id), "id", "it is not sn- and 16 hexadecimal digits");

@@ -39,6 +39,23 @@ internal sealed class SnapshotStaging : IDisposable
         return file.IsInvalid ? throw Errno.LastError($"create {path}") : file;
     }
 
+    /// <summary>Makes a file without a name one of the snapshot; nobody writes to it again.</summary>
+    /// <param name="unnamed">A file made with O_TMPFILE on the file system of the state directory; it remains the caller's to close.</param>
+    /// <param name="name">Its name.</param>
+    /// <param name="sha256">Its digest.</param>
+    /// <exception cref="IOException">It could not be linked.</exception>
+    internal SavedFile Link(SafeFileHandle unnamed, string name, string sha256)
+    {
+        if (!SavedFile.IsName(name))
+        {
+            throw new ArgumentException($"file name '{name}': 1 to 64 lower-case letters, digits, dots and hyphens", nameof(name));
+        }
+
+        using SafeFileHandle directory = StateFiles.OpenDirectory(DirectoryPath);
+        StateStore.Link(unnamed, directory, name, Path.Combine(DirectoryPath, name));
+        return Finish(unnamed, name, sha256);
+    }
+
     /// <summary>Describes a file that has been written to the end, for the manifest, and forbids to write to it again.</summary>
     /// <param name="file">The file, as <see cref="CreateFile"/> gave it.</param>
     /// <param name="name">Its name.</param>

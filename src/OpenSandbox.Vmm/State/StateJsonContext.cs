@@ -20,4 +20,5 @@ namespace OpenSandbox.Vmm.State;
 [JsonSerializable(typeof(SandboxManifest))]
 [JsonSerializable(typeof(SnapshotManifest))]
 [JsonSerializable(typeof(ManifestHeader))]
+[JsonSerializable(typeof(Archives.ArchiveManifest))]
 internal sealed partial class StateJsonContext : JsonSerializerContext;

@@ -42,9 +42,16 @@ internal sealed class StateMarks
     /// Reads all manifests. Snapshots come first: a sandbox that moves on from one commits its manifest before the snapshot goes, so that
     /// what is not seen in the one is seen in the other.
     /// </summary>
-    internal static StateMarks Read(StateStore store)
+    /// <param name="store">Where.</param>
+    /// <param name="without">Ids of sandboxes and snapshots that count as gone already. Default: none.</param>
+    internal static StateMarks Read(StateStore store, IReadOnlySet<string>? without = null)
     {
         StateListing<SnapshotManifest> snapshots = store.ListSnapshots();
-        return new StateMarks(store.ListSandboxes(), snapshots);
+        StateListing<SandboxManifest> sandboxes = store.ListSandboxes();
+        return without is null
+            ? new StateMarks(sandboxes, snapshots)
+            : new StateMarks(
+                sandboxes with { Items = [.. sandboxes.Items.Where(sandbox => !without.Contains(sandbox.Id))] },
+                snapshots with { Items = [.. snapshots.Items.Where(snapshot => !without.Contains(snapshot.Id))] });
     }
 }

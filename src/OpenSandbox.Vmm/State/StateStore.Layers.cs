@@ -145,7 +145,8 @@ internal sealed partial class StateStore
         DurableFile.Sync(file, name);
     }
 
-    private static void Link(SafeFileHandle unnamed, SafeFileHandle directory, string name, string path)
+    /// <summary>Gives a file without a name one. Nothing is synced.</summary>
+    internal static void Link(SafeFileHandle unnamed, SafeFileHandle directory, string name, string path)
     {
         bool held = false;
         int errno;

@@ -87,6 +87,29 @@ internal sealed partial class StateStore
         }
     }
 
+    /// <summary>
+    /// Removes what a commit that was interrupted has left beside the manifest. The sweeper cannot while the sandbox is somebody's, because a
+    /// commit might be under way: whoever takes it over does it.
+    /// </summary>
+    /// <returns>What kept them from being removed, which the sweeper does when nobody owns the sandbox; nothing: none is left.</returns>
+    internal IOException? RemoveLeftovers(SandboxLock held)
+    {
+        held.Demand(this);
+        try
+        {
+            foreach (string path in Directory.EnumerateFiles(Layout.Sandbox(held.SandboxId), $"*{DurableFile.TemporaryEnding}"))
+            {
+                File.Delete(path);
+            }
+
+            return null;
+        }
+        catch (IOException failure)
+        {
+            return failure;
+        }
+    }
+
     /// <summary>Takes ownership of a sandbox, waiting for whoever has it.</summary>
     /// <param name="id">Its id.</param>
     /// <param name="cancellationToken">Gives up the wait.</param>

@@ -13,6 +13,7 @@ internal sealed class StateSweeper
     private readonly List<SweepEntry> _removed = [];
     private readonly List<SweepEntry> _kept = [];
     private bool? _durable;
+    private bool _dryRun;
 
     private StateSweeper(StateStore store) => _store = store;
 
@@ -59,19 +60,34 @@ internal sealed class StateSweeper
         return new ImageUse(marks.Images, marks.Damaged);
     }
 
+    /// <summary>Ids of the sandboxes and snapshots that are built on an image.</summary>
+    internal static IReadOnlyList<string> UsersOf(StateStore store, StateLease lease, string digest)
+    {
+        lease.Demand(store);
+        StateMarks marks = StateMarks.Read(store);
+        return
+        [
+            .. marks.Sandboxes.Values.Where(sandbox => Uses(sandbox.Disks)).Select(static sandbox => sandbox.Id),
+            .. marks.Snapshots.Where(snapshot => snapshot.Kind == SnapshotKind.Checkpoint && Uses(snapshot.Disks)).Select(static snapshot => snapshot.Id),
+        ];
+
+        bool Uses(DiskChains disks) => disks.All().Any(chain => chain.ImageDigest == digest);
+    }
+
     private SweepReport Run(SweepOptions options)
     {
+        _dryRun = options.DryRun;
         SweepLeftovers();
         var marks = StateMarks.Read(_store);
         if (FinishDeletions(marks))
         {
-            marks = StateMarks.Read(_store);
+            marks = ReadWithoutRemoved();
         }
 
         Fault.Point(FaultPoints.SweepMarked);
         if (SweepSnapshots(marks))
         {
-            marks = StateMarks.Read(_store);
+            marks = ReadWithoutRemoved();
         }
 
         SweepLayers(marks);
@@ -88,6 +104,10 @@ internal sealed class StateSweeper
         return new SweepReport { Removed = _removed, Kept = _kept, Damaged = marks.Damaged };
     }
 
+    /// <summary>What the manifests name that are left, or would be.</summary>
+    private StateMarks ReadWithoutRemoved() =>
+        StateMarks.Read(_store, _dryRun ? _removed.Select(static entry => Path.GetFileName(entry.Path)).ToHashSet(StringComparer.Ordinal) : null);
+
     /// <summary>
     /// Makes what has been read durable before the first thing goes because of it: a commit whose process was killed between its rename and its
     /// fsync could otherwise be lost with the machine's power after the layers that only the old manifest names.
@@ -95,6 +115,11 @@ internal sealed class StateSweeper
     /// <returns>Whether anything may be removed.</returns>
     private bool AreDurable(StateMarks marks)
     {
+        if (_dryRun)
+        {
+            return true;
+        }
+
         if (_durable is bool known)
         {
             return known;
@@ -212,7 +237,7 @@ internal sealed class StateSweeper
                 if (_store.LoadSandbox(sandbox.Id) is { State: RecordedState.Deleting, Vm: null })
                 {
                     long bytes = SizeOf(path);
-                    if (_store.DeleteSandbox(owner) is IOException left)
+                    if (!_dryRun && _store.DeleteSandbox(owner) is IOException left)
                     {
                         Keep(SweepKind.Leftover, path, left.Message);
                     }
@@ -255,7 +280,7 @@ internal sealed class StateSweeper
             try
             {
                 long bytes = SizeOf(path);
-                if (StateFiles.Remove(path, "snapshot") is IOException left)
+                if (!_dryRun && StateFiles.Remove(path, "snapshot") is IOException left)
                 {
                     Keep(SweepKind.Leftover, path, left.Message);
                 }
@@ -293,7 +318,11 @@ internal sealed class StateSweeper
                 }
                 else if (AreDurable(marks))
                 {
-                    Fault.Point(FaultPoints.LayerRemove);
+                    if (!_dryRun)
+                    {
+                        Fault.Point(FaultPoints.LayerRemove);
+                    }
+
                     Remove(SweepKind.Layer, path, "no manifest names it");
                 }
             }
@@ -395,6 +424,12 @@ internal sealed class StateSweeper
         try
         {
             long bytes = SizeOf(path);
+            if (_dryRun)
+            {
+                _removed.Add(new SweepEntry(kind, path, reason, bytes));
+                return;
+            }
+
             if (Directory.Exists(path) && new DirectoryInfo(path).LinkTarget is null)
             {
                 StateFiles.RemoveTree(path);
@@ -415,7 +450,7 @@ internal sealed class StateSweeper
     private void Keep(SweepKind kind, string path, string reason) => _kept.Add(new SweepEntry(kind, path, reason));
 
     /// <summary>Bytes that a file or a directory's files take on the disk, as far as they can be told.</summary>
-    private static long SizeOf(string path)
+    internal static long SizeOf(string path)
     {
         if (Libc.Statx(path, out StatxBuffer status) != 0)
         {

@@ -20,4 +20,10 @@ internal enum SweepKind
 
     /// <summary>A golden snapshot.</summary>
     Golden,
+
+    /// <summary>A root file system image, or the rest of an import.</summary>
+    Image,
+
+    /// <summary>A VM that no sandbox owns.</summary>
+    Machine,
 }

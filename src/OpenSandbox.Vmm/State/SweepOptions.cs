@@ -15,4 +15,7 @@ internal sealed record SweepOptions
     /// left alone.
     /// </summary>
     public IReadOnlySet<string>? CurrentGoldenKeys { get; init; }
+
+    /// <summary>Whether only to say what would be removed. Default: no.</summary>
+    public bool DryRun { get; init; }
 }

@@ -1,4 +1,5 @@
 using System.Text.Json.Serialization;
+using OpenSandbox.Vmm.Isolation;
 
 namespace OpenSandbox.Vmm.State;
 
@@ -34,8 +35,12 @@ internal sealed record VmRecord
     /// <summary>Where its sockets are.</summary>
     public required string RuntimeDirectory { get; init; }
 
+    /// <summary>How it is confined.</summary>
+    public VmConfinement? Confinement { get; init; }
+
     internal void Validate(string field)
     {
+        ManifestRules.Require(Confinement?.FindFault() is null, $"{field}.confinement", Confinement?.FindFault() ?? "");
         ManifestRules.Range(LauncherPid, 1, int.MaxValue, $"{field}.launcherPid");
         ManifestRules.Range(LauncherStartTicks, 0, long.MaxValue, $"{field}.launcherStartTicks");
         ManifestRules.Range(QemuPid, 1, int.MaxValue, $"{field}.qemuPid");

@@ -22,13 +22,26 @@ internal sealed class Kept : IAsyncDisposable
         return new Kept(result.Text.TrimEnd('\n').Split('\n')[^1]);
     }
 
-    /// <summary>Ids and keepers of all sandboxes that <c>ls</c> shows.</summary>
+    /// <summary>A sandbox that is there, to be ended with the test.</summary>
+    internal static Kept Of(string id) => new(id);
+
+    /// <summary>The state that <c>ls</c> shows; nothing if it does not show the sandbox.</summary>
+    internal async Task<string?> StateAsync()
+    {
+        CliResult list = await CliProcess.RunAsync("ls", "--json");
+        Assert.True(list.ExitCode == 0, list.Error);
+        using JsonDocument json = JsonDocument.Parse(list.Output);
+        return json.RootElement.EnumerateArray().Where(one => one.GetProperty("id").GetString() == Id)
+            .Select(static one => one.GetProperty("state").GetString()!.ToLowerInvariant()).SingleOrDefault();
+    }
+
+    /// <summary>Ids and keepers of all sandboxes that <c>ls</c> shows; 0 where nobody keeps one.</summary>
     internal static async Task<Dictionary<string, int>> ListAsync()
     {
         CliResult list = await CliProcess.RunAsync("ls", "--json");
         Assert.Equal(0, list.ExitCode);
         using JsonDocument json = JsonDocument.Parse(list.Output);
-        return json.RootElement.EnumerateArray().ToDictionary(static one => one.GetProperty("id").GetString()!, static one => one.GetProperty("pid").GetInt32());
+        return json.RootElement.EnumerateArray().ToDictionary(static one => one.GetProperty("id").GetString()!, static one => one.TryGetProperty("pid", out JsonElement pid) ? pid.GetInt32() : 0);
     }
 
     /// <summary>Runs <c>exec</c> with options before the sandbox.</summary>

@@ -234,7 +234,7 @@ public sealed class ArchiveTests : IDisposable
         await File.WriteAllTextAsync(path, "what was there before");
 
         ArchiveSummary summary = await ArchiveFile.PublishAsync(
-            path, s_manifest, (writer, stop) => writer.AddAsync("memory", new MemoryStream([1, 2, 3]), stop), CancellationToken.None);
+            path, s_manifest, null, (writer, stop) => writer.AddAsync("memory", new MemoryStream([1, 2, 3]), stop), CancellationToken.None);
 
         await using FileStream published = File.OpenRead(path);
         ArchiveSummary read = await ArchiveReader.VerifyAsync(published, new ArchiveLimits(), CancellationToken.None);
@@ -252,10 +252,11 @@ public sealed class ArchiveTests : IDisposable
         using var cancel = new CancellationTokenSource();
 
         await Assert.ThrowsAsync<TimeoutException>(
-            () => ArchiveFile.PublishAsync(path, s_manifest, static (_, _) => throw new TimeoutException(), CancellationToken.None));
+            () => ArchiveFile.PublishAsync(path, s_manifest, null, static (_, _) => throw new TimeoutException(), CancellationToken.None));
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => ArchiveFile.PublishAsync(
             path,
             s_manifest,
+            null,
             async (_, _) => await cancel.CancelAsync(),
             cancel.Token));
 

@@ -101,6 +101,7 @@ public sealed class ManifestFileTests
         (static m => m with { Vm = Samples.Vm with { BootId = "x" } }, "bootId"),
         (static m => m with { Operation = new OperationRecord { SnapshotId = "../x", StartedAt = Samples.Time } }, "operation.snapshotId"),
         (static m => m with { Expiry = new ExpiryRecord { IdleTimeoutMs = 0, LastActivityUtc = Samples.Time } }, "idleTimeoutMs"),
+        (static m => m with { Expiry = new ExpiryRecord { LifetimeMs = long.MaxValue, LastActivityUtc = Samples.Time } }, "lifetimeMs"),
         (static m => m with { Disks = Samples.Disks(Layer(1), Layer(1)) }, "twice"),
         (static m => m with { Disks = Samples.Disks(Active(1), Layer(2)) }, "not frozen"),
         (static m => m with { Disks = Samples.Disks(Layer(1) with { File = Layer(2).File }) }, "not the name of layer"),
@@ -182,7 +183,12 @@ public sealed class ManifestFileTests
         string[] spec = [.. typeof(SandboxSpec).GetProperties().Select(static property => property.Name).Order()];
         string[] record = [.. typeof(SandboxRecord).GetProperties().Select(static property => property.Name).Where(static name => name != "Limits").Order()];
 
-        Assert.Equal(spec, record);
+        // Its expiry stands beside it, in both manifests: it changes without the rest.
+        Assert.Equal(spec, record.Append(nameof(SandboxManifest.Expiry)).Order());
+        Assert.NotNull(typeof(SnapshotManifest).GetProperty(nameof(SnapshotManifest.Expiry)));
+        string[] expiry = [.. typeof(ExpiryRecord).GetProperties().Select(static property => property.Name).Order()];
+        Assert.Equal(["Action", "AutoWake", "DeadlineUtc", "IdleTimeoutMs", "LastActivityUtc", "LifetimeMs"], expiry);
+        Assert.Equal(5, typeof(SandboxExpiry).GetProperties(System.Reflection.BindingFlags.Public | System.Reflection.BindingFlags.Instance).Length);
         Assert.Equal(
             typeof(EgressLimits).GetProperties().Select(static property => property.Name).Order(),
             typeof(EgressLimitsRecord).GetProperties().Select(static property => property.Name).Order());

@@ -45,6 +45,30 @@ public sealed class StateSweeperTests : IDisposable
     }
 
     [Fact]
+    public void Sweep_DryRun_SaysWhatWouldGoAndRemovesNothing()
+    {
+        StateScenario.Of("sweep").Arrange(_store);
+        string orphan = Path.Combine(_store.Layout.Golden, new string('3', 64));
+        Directory.CreateDirectory(orphan);
+        File.WriteAllText($"{orphan}.lock", ""); // whoever built it has made it
+        var options = new SweepOptions { CurrentGoldenKeys = new HashSet<string> { new('1', 64) } };
+        string[] before = [.. _store.Files()];
+
+        SweepReport dry = _store.Sweep(options with { DryRun = true });
+
+        Assert.Equal(before, _store.Files());
+        Assert.True(Directory.Exists(orphan));
+        SweepReport real = _store.Sweep(options);
+        Assert.Subset(Paths(dry, null), Paths(real, null));
+        Assert.Equal(Paths(real, SweepKind.Layer), Paths(dry, SweepKind.Layer));
+        Assert.Contains(orphan, Paths(dry, SweepKind.Golden));
+        Assert.True(dry.FreedBytes >= real.FreedBytes);
+
+        static HashSet<string> Paths(SweepReport report, SweepKind? kind) =>
+            [.. report.Removed.Where(entry => kind is null || entry.Kind == kind).Select(static entry => entry.Path)];
+    }
+
+    [Fact]
     public void Sweep_LayersOfACheckpointWhoseSandboxIsGone_Stay()
     {
         _store.AddSandbox();

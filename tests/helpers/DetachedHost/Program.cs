@@ -9,7 +9,7 @@ namespace OpenSandbox.DetachedHost;
 /// <summary>
 /// A host process for tests to kill. <c>keep COUNT IMAGE</c> starts detached VMs, prints a line <c>vm ID RECORD</c> for each and
 /// <c>ready</c>, and waits. <c>vanish COUNT IMAGE</c> starts them and kills itself the moment that the last has been spawned; ahead of each
-/// spawn it prints <c>vm ID NONCE</c>. IMAGE is an image's name, or <c>-</c> for none.
+/// spawn it prints <c>vm ID NONCE</c>. <c>life LEVEL</c>: see <see cref="LifeOfASandbox"/>. IMAGE is an image's name, or <c>-</c> for none.
 /// </summary>
 internal static partial class Program
 {
@@ -17,6 +17,11 @@ internal static partial class Program
 
     private static async Task<int> Main(string[] arguments)
     {
+        if (arguments[0] == "life")
+        {
+            return await LifeOfASandbox.RunAsync(arguments[1]);
+        }
+
         int count = int.Parse(arguments[1], CultureInfo.InvariantCulture);
         var spec = new SandboxSpec { Image = arguments[2] == "-" ? null : arguments[2] };
         await using SandboxHost host = await SandboxHost.StartAsync();

@@ -110,11 +110,12 @@ internal static class ManifestGen
             select new OperationRecord { Kind = kind, SnapshotId = of, StartedAt = at })
         from expiry in Maybe(
             from idle in MaybeNumber(Long(1, 1_000_000))
+            from lifetime in MaybeNumber(Long(1, 1_000_000))
             from deadline in Gen.OneOf(s_time.Select(static time => (DateTimeOffset?)time), Gen.Constant<DateTimeOffset?>(null))
             from action in Gen.Elements(Enum.GetValues<ExpiryAction>())
             from last in s_time
             from wake in Gen.Elements(true, false)
-            select new ExpiryRecord { IdleTimeoutMs = idle, DeadlineUtc = deadline, Action = action, LastActivityUtc = last, AutoWake = wake })
+            select new ExpiryRecord { IdleTimeoutMs = idle, LifetimeMs = lifetime, DeadlineUtc = deadline, Action = action, LastActivityUtc = last, AutoWake = wake })
         select new SandboxManifest
         {
             Id = $"sb-{id}",
