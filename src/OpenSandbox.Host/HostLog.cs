@@ -26,4 +26,16 @@ internal static partial class HostLog
 
     [LoggerMessage(6007, LogLevel.Debug, "Background work on sandbox {SandboxId} failed ({What})")]
     internal static partial void BackgroundFailed(ILogger logger, string sandboxId, string what, Exception failure);
+
+    [LoggerMessage(6010, LogLevel.Information, "Sandbox {SandboxId} is scaled from {From} to {To} MiB: its processes hold {Share} percent")]
+    internal static partial void Autoscaled(ILogger logger, string sandboxId, int from, int to, int share);
+
+    [LoggerMessage(6011, LogLevel.Warning, "Sandbox {SandboxId} could not be scaled to {To} MiB: {Reason}")]
+    internal static partial void AutoscaleFailed(ILogger logger, string sandboxId, int to, string reason);
+
+    [LoggerMessage(6012, LogLevel.Error, "The background service {Service} failed; it goes on with its next turn")]
+    internal static partial void ServiceFailed(ILogger logger, string service, Exception failure);
+
+    [LoggerMessage(6013, LogLevel.Warning, "{File} cannot be read and is left out: {Reason}")]
+    internal static partial void FileUnreadable(ILogger logger, string file, string reason);
 }

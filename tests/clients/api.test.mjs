@@ -1,7 +1,7 @@
 // The published client of the /api dialect, unmodified, against a running server: OPENCOMPUTER_API_URL and OPENCOMPUTER_API_KEY say where.
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { Sandbox } from "@opencomputer/sdk";
+import { Sandbox, Tags } from "@opencomputer/sdk";
 
 const limit = { timeout: 120_000 };
 const made = [];
@@ -157,6 +157,52 @@ describe("sizes", limit, () => {
     assert.equal((await box.scale({ memoryMB: 2048 })).memoryMB, 2048);
     assert.ok(Number((await box.exec.run("free -m | awk '/Mem/{print $2}'")).stdout) > 1500);
     assert.equal((await box.scale({ memoryMB: 1024 })).memoryMB, 1024);
+  });
+});
+
+describe("its power and size", limit, () => {
+  it("is started anew on its disks", async () => {
+    const box = await create();
+    for (const restart of ["reboot", "powerCycle"]) {
+      await box.files.write("/workspace/kept", restart);
+      await box.exec.run("echo lost > /dev/shm/memory; sleep 1000 >/dev/null 2>&1 &");
+      await box[restart]();
+      assert.equal(await box.isRunning(), true);
+      assert.equal(await box.files.read("/workspace/kept"), restart);
+      assert.equal((await box.exec.run("cat /dev/shm/memory; pgrep -c sleep")).stdout, "0\n");
+    }
+  });
+
+  it("can be locked, and follows its load", async () => {
+    const box = await create({ memoryMB: 1024 });
+    const initial = await box.getAutoscale();
+    assert.deepEqual([initial.sandboxID, initial.enabled], [box.sandboxId, false]);
+    const set = await box.setAutoscale({ enabled: true, minMemoryMB: 1024, maxMemoryMB: 2048 });
+    assert.deepEqual(set, { sandboxID: box.sandboxId, enabled: true, minMemoryMB: 1024, maxMemoryMB: 2048 });
+    assert.deepEqual(await box.getAutoscale(), set);
+    await assert.rejects(box.setAutoscale({ enabled: true, minMemoryMB: 4096, maxMemoryMB: 1024 }), /400/);
+    assert.equal((await box.scale({ memoryMB: 1152 })).autoscaleDisabled, true);
+    assert.equal((await box.getAutoscale()).enabled, false);
+    await box.setAutoscale({ enabled: true, minMemoryMB: 1024, maxMemoryMB: 2048 });
+    assert.deepEqual(await box.setScalingLock(true), { sandboxID: box.sandboxId, locked: true });
+    assert.equal((await box.getAutoscale()).enabled, false);
+    await assert.rejects(box.scale({ memoryMB: 2048 }), { code: "scaling_locked" });
+    await assert.rejects(box.setAutoscale({ enabled: true, minMemoryMB: 1024, maxMemoryMB: 2048 }), { code: "scaling_locked" });
+    await box.setScalingLock(false);
+    assert.deepEqual(await box.getScalingLock(), { sandboxID: box.sandboxId, locked: false });
+    assert.equal((await box.scale({ memoryMB: 1024 })).memoryMB, 1024);
+  });
+});
+
+describe("the fleet", limit, () => {
+  it("tells hosts and tags", async () => {
+    const box = await create();
+    assert.deepEqual(await box.getAllowedHosts(), { sandboxID: box.sandboxId, egressAllowlist: [], perSecretAllowedHosts: {} });
+    const tags = new Tags(process.env.OPENCOMPUTER_API_URL, process.env.OPENCOMPUTER_API_KEY);
+    await tags.set(box.sandboxId, { team: "a", stage: "test" });
+    assert.deepEqual((await tags.get(box.sandboxId)).tags, { team: "a", stage: "test" });
+    const keys = await tags.listKeys();
+    assert.ok(keys.some((key) => key.key === "team" && key.sandboxCount >= 1 && key.valueCount >= 1));
   });
 });
 

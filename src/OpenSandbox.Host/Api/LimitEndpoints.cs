@@ -51,6 +51,7 @@ internal sealed class LimitEndpoints(SandboxService sandboxes, ServerOptions opt
             throw ApiException.Bad($"memoryMB of {asked}: it must be from {2 * MemoryStep} to {largest}");
         }
 
+        ScalingEndpoints.CheckUnlocked(sandboxes.EntryOf(sandbox));
         try
         {
             SandboxLimits limits = await sandbox.ResizeAsync(
@@ -61,9 +62,21 @@ internal sealed class LimitEndpoints(SandboxService sandboxes, ServerOptions opt
                     PidsMax = request.MaxPids,
                 },
                 context.RequestAborted).ConfigureAwait(false);
-            await Task.Run(() => sandboxes.Entries.Change(sandbox.Id, entry => entry with { MemoryMib = limits.MemoryMib }), CancellationToken.None)
-                .ConfigureAwait(false);
-            var reply = new LimitsBody { SandboxID = sandbox.Id, MemoryMB = limits.MemoryMib, CpuPercent = limits.CpuPercent };
+            bool followed = sandboxes.EntryOf(sandbox).Autoscale is { Enabled: true };
+            await Task.Run(
+                () => sandboxes.Entries.Change(sandbox.Id, entry => entry with
+                {
+                    MemoryMib = limits.MemoryMib,
+                    Autoscale = entry.Autoscale is { } settings ? settings with { Enabled = false } : null, // who sizes it by hand wants that size
+                }),
+                CancellationToken.None).ConfigureAwait(false);
+            var reply = new LimitsBody
+            {
+                SandboxID = sandbox.Id,
+                MemoryMB = limits.MemoryMib,
+                CpuPercent = limits.CpuPercent,
+                AutoscaleDisabled = followed ? true : null,
+            };
             await JsonBody.WriteAsync(context, reply, HostJsonContext.Default.LimitsBody).ConfigureAwait(false);
         }
         catch (SandboxMemoryInUseException inUse)

@@ -3,6 +3,7 @@ using System.Text.Json.Serialization;
 using OpenSandbox.Host.Api;
 using OpenSandbox.Host.Errors;
 using OpenSandbox.Host.Records;
+using OpenSandbox.Host.Usage;
 
 namespace OpenSandbox.Host.Json;
 
@@ -36,6 +37,14 @@ namespace OpenSandbox.Host.Json;
 [JsonSerializable(typeof(ForkRequest))]
 [JsonSerializable(typeof(LimitsBody))]
 [JsonSerializable(typeof(TagsReply))]
+[JsonSerializable(typeof(AutoscaleBody))]
+[JsonSerializable(typeof(ScalingLockBody))]
+[JsonSerializable(typeof(AllowedHostsReply))]
+[JsonSerializable(typeof(TagKeysReply))]
+[JsonSerializable(typeof(HistoryReply[]))]
+[JsonSerializable(typeof(UsageDay))]
+[JsonSerializable(typeof(UsageReply))]
+[JsonSerializable(typeof(SandboxUsageReply))]
 [JsonSerializable(typeof(Dictionary<string, string>))]
 [JsonSerializable(typeof(SandboxEntry))]
 internal sealed partial class HostJsonContext : JsonSerializerContext;

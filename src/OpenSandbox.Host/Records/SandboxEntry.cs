@@ -28,6 +28,12 @@ internal sealed record SandboxEntry
 
     public int MemoryMib { get; init; }
 
+    /// <summary>Whether its size stays as it is until it is unlocked.</summary>
+    public bool ScalingLocked { get; init; }
+
+    /// <summary>How its size follows its load; nothing: it was never said.</summary>
+    public AutoscaleSettings? Autoscale { get; init; }
+
     /// <summary>When it was deleted or lost; the entry is kept a while, for clients that ask after it.</summary>
     public DateTimeOffset? EndedAt { get; init; }
 

@@ -7,7 +7,9 @@ using OpenSandbox.Host.Api;
 using OpenSandbox.Host.Errors;
 using OpenSandbox.Host.Records;
 using OpenSandbox.Host.Sandboxes;
+using OpenSandbox.Host.Scaling;
 using OpenSandbox.Host.Security;
+using OpenSandbox.Host.Usage;
 using OpenSandbox.Vmm;
 
 namespace OpenSandbox.Host;
@@ -60,6 +62,15 @@ public sealed class OpenSandboxServer : IAsyncDisposable
         builder.Services.AddSingleton<FileEndpoints>();
         builder.Services.AddSingleton<CheckpointEndpoints>();
         builder.Services.AddSingleton<LimitEndpoints>();
+        builder.Services.AddSingleton<ScalingEndpoints>();
+        builder.Services.AddSingleton<PowerEndpoints>();
+        builder.Services.AddSingleton<FleetEndpoints>();
+        builder.Services.AddSingleton<UsageEndpoints>();
+        builder.Services.AddSingleton(services =>
+            new UsageBook(options.Sandboxes.StateDirectory, services.GetRequiredService<ILoggerFactory>().CreateLogger<UsageBook>()));
+        builder.Services.AddSingleton<UsageMeter>();
+        builder.Services.AddHostedService(static services => services.GetRequiredService<UsageMeter>());
+        builder.Services.AddHostedService<Autoscaler>();
         builder.Services.AddSingleton(_ => new UrlSigner(options.Sandboxes.StateDirectory));
         builder.Services.AddSingleton<HealthEndpoints>();
         WebApplication application = builder.Build();
@@ -77,6 +88,7 @@ public sealed class OpenSandboxServer : IAsyncDisposable
 
             Map(application);
             SandboxService sandboxes = application.Services.GetRequiredService<SandboxService>();
+            _ = application.Services.GetRequiredService<UsageMeter>(); // it listens from here on
             await sandboxes.RecoverAsync(cancellationToken).ConfigureAwait(false);
             await application.StartAsync(cancellationToken).ConfigureAwait(false);
             application.Services.GetRequiredService<ServerState>().NotReady = null;
@@ -160,5 +172,9 @@ public sealed class OpenSandboxServer : IAsyncDisposable
         application.Services.GetRequiredService<FileEndpoints>().Map(application);
         application.Services.GetRequiredService<CheckpointEndpoints>().Map(application);
         application.Services.GetRequiredService<LimitEndpoints>().Map(application);
+        application.Services.GetRequiredService<ScalingEndpoints>().Map(application);
+        application.Services.GetRequiredService<PowerEndpoints>().Map(application);
+        application.Services.GetRequiredService<FleetEndpoints>().Map(application);
+        application.Services.GetRequiredService<UsageEndpoints>().Map(application);
     }
 }
