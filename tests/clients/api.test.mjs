@@ -1,7 +1,8 @@
 // The published client of the /api dialect, unmodified, against a running server: OPENCOMPUTER_API_URL and OPENCOMPUTER_API_KEY say where.
 import assert from "node:assert/strict";
+import http from "node:http";
 import { after, before, describe, it } from "node:test";
-import { Sandbox, Tags } from "@opencomputer/sdk";
+import { Sandbox, Tags, Usage } from "@opencomputer/sdk";
 
 const limit = { timeout: 120_000 };
 const made = [];
@@ -203,6 +204,214 @@ describe("the fleet", limit, () => {
     assert.deepEqual((await tags.get(box.sandboxId)).tags, { team: "a", stage: "test" });
     const keys = await tags.listKeys();
     assert.ok(keys.some((key) => key.key === "team" && key.sandboxCount >= 1 && key.valueCount >= 1));
+  });
+});
+
+// A request by host name, wherever that name would lead: previews have names of their own.
+const server = new URL(process.env.OPENCOMPUTER_API_URL);
+const through = (host, path, { method = "GET", headers = {}, body } = {}) => new Promise((resolve, reject) => {
+  const request = http.request({ host: server.hostname, port: server.port, path, method, headers: { Host: host, ...headers } }, (response) => {
+    const chunks = [];
+    response.on("data", (chunk) => chunks.push(chunk));
+    response.on("error", reject);
+    response.on("end", () => resolve({ status: response.statusCode, headers: response.headers, body: Buffer.concat(chunks).toString() }));
+  });
+  request.on("error", reject);
+  request.end(body);
+});
+const programs = `
+import base64, hashlib, http.server, json, socketserver, threading, time
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def answer(self):
+        if self.headers.get("Upgrade", "").lower() == "websocket":
+            return self.socket()
+        length = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(length).decode()
+        if self.path.startswith("/slow"):
+            self.send_response(200); self.send_header("Transfer-Encoding", "chunked"); self.end_headers()
+            for part in (b"first", b"second"):
+                self.wfile.write(b"%x\\r\\n%s\\r\\n" % (len(part), part)); self.wfile.flush(); time.sleep(1)
+            self.wfile.write(b"0\\r\\n\\r\\n"); return
+        told = json.dumps({"method": self.command, "path": self.path, "body": body, "headers": {k.lower(): v for k, v in self.headers.items()}}).encode()
+        self.send_response(404 if self.path == "/none" else 200)
+        self.send_header("Content-Length", str(len(told))); self.send_header("Set-Cookie", "a=1"); self.send_header("Set-Cookie", "b=2")
+        self.send_header("Connection", "keep-alive, X-Hop"); self.send_header("X-Hop", "no"); self.end_headers()
+        if self.command != "HEAD": self.wfile.write(told)
+    do_GET = do_POST = do_HEAD = do_DELETE = answer
+    def socket(self):
+        key = self.headers["Sec-WebSocket-Key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+        self.send_response(101); self.send_header("Upgrade", "websocket"); self.send_header("Connection", "Upgrade")
+        self.send_header("Sec-WebSocket-Accept", base64.b64encode(hashlib.sha1(key.encode()).digest()).decode()); self.end_headers()
+        while True:
+            head = self.rfile.read(2)
+            if len(head) < 2 or head[0] & 15 == 8: break
+            size = head[1] & 127
+            mask = self.rfile.read(4); data = bytes(b ^ mask[i % 4] for i, b in enumerate(self.rfile.read(size)))
+            self.wfile.write(bytes([head[0], size]) + data); self.wfile.flush()
+        self.wfile.write(b"\\x88\\x00"); self.close_connection = True
+    def log_message(self, *ignored): pass
+class Server(socketserver.ThreadingMixIn, http.server.HTTPServer): daemon_threads = True
+Server(("127.0.0.1", 9000), Handler).serve_forever()
+`;
+const serve = async (box) => {
+  await box.files.write("/tmp/server.py", programs);
+  await box.exec.run("nohup python3 /tmp/server.py > /tmp/server.log 2>&1 & for i in $(seq 200); do curl -s localhost:9000/ > /dev/null && exit; sleep 0.1; done; cat /tmp/server.log; exit 1")
+    .then((result) => assert.equal(result.exitCode, 0, result.stdout));
+};
+
+describe("previews", limit, () => {
+  let box, name;
+  before(async () => {
+    box = await create();
+    name = box.getPreviewDomain(9000);
+    await serve(box);
+  }, limit);
+
+  it("have URLs", async () => {
+    const made = await box.createPreviewURL({ port: 9000, authConfig: { note: "mine" } });
+    assert.equal(made.hostname, name);
+    assert.deepEqual([made.sandboxId, made.port, made.authConfig], [box.sandboxId, 9000, { note: "mine" }]);
+    assert.equal((await box.createPreviewURL({ port: 9000 })).id, made.id);
+    assert.equal((await box.listPreviewURLs()).length, 1);
+    await assert.rejects(box.createPreviewURL({}), /400/);
+    await box.deletePreviewURL(9000);
+    await box.deletePreviewURL(9000);
+    assert.deepEqual(await box.listPreviewURLs(), []);
+  });
+
+  it("pass on what is sent and what is answered", async () => {
+    const answer = await through(name, "/a%2Fb/../c?x=%20y", {
+      method: "POST", body: "sent", headers: { "X-Mine": "yes", Connection: "close, X-Drop", "X-Drop": "1", "X-Forwarded-For": "6.6.6.6", Cookie: "c=1" },
+    });
+    const told = JSON.parse(answer.body);
+    assert.equal(answer.status, 200);
+    assert.deepEqual([told.method, told.path, told.body], ["POST", "/a%2Fb/../c?x=%20y", "sent"]);
+    assert.equal(told.headers.host, name);
+    assert.equal(told.headers["x-mine"], "yes");
+    assert.equal(told.headers["x-drop"], undefined);
+    assert.equal(told.headers["x-forwarded-for"], "127.0.0.1");
+    assert.equal(told.headers["x-forwarded-host"], name);
+    assert.equal(told.headers.cookie, "c=1");
+    assert.deepEqual(answer.headers["set-cookie"], ["a=1", "b=2"]);
+    assert.equal(answer.headers["x-hop"], undefined);
+    assert.equal((await through(name, "/none")).status, 404);
+    assert.equal((await through(name, "/", { method: "HEAD" })).body, "");
+    const big = "x".repeat(3_000_000);
+    assert.equal(JSON.parse((await through(name, "/", { method: "POST", body: big })).body).body.length, big.length);
+  });
+
+  it("keep the server's keys to themselves", async () => {
+    const key = process.env.OPENCOMPUTER_API_KEY;
+    const told = JSON.parse((await through(name, "/", { headers: { "X-API-Key": key, Authorization: `Bearer ${key}` } })).body);
+    assert.equal(told.headers["x-api-key"], undefined);
+    assert.equal(told.headers.authorization, undefined);
+    const own = JSON.parse((await through(name, "/", { headers: { "X-API-Key": "its own", Authorization: "Bearer its own" } })).body);
+    assert.deepEqual([own.headers["x-api-key"], own.headers.authorization], ["its own", "Bearer its own"]);
+  });
+
+  it("stream", async () => {
+    const started = Date.now();
+    const first = await new Promise((resolve, reject) => {
+      http.get({ host: server.hostname, port: server.port, path: "/slow", headers: { Host: name } }, (response) => {
+        response.once("data", (chunk) => { resolve({ text: chunk.toString(), after: Date.now() - started }); response.destroy(); });
+      }).on("error", reject);
+    });
+    assert.equal(first.text, "first");
+    assert.ok(first.after < 1_000, `after ${first.after} ms`);
+  });
+
+  it("have a form without a name, apart from the server's origin", async () => {
+    const answer = await fetch(new URL(`/preview/${box.sandboxId}/9000/path?q=1`, server), { headers: { Cookie: "c=1" } });
+    const told = await answer.json();
+    assert.equal(told.path, "/path?q=1");
+    assert.equal(told.headers["x-forwarded-prefix"], `/preview/${box.sandboxId}/9000`);
+    assert.equal(told.headers.cookie, undefined);
+    assert.match(answer.headers.get("content-security-policy"), /^sandbox /);
+    assert.equal(answer.headers.get("set-cookie"), null);
+    const bare = await fetch(new URL(`/preview/${box.sandboxId}/9000`, server), { redirect: "manual" });
+    assert.deepEqual([bare.status, bare.headers.get("location")], [308, `/preview/${box.sandboxId}/9000/`]);
+  });
+
+  it("carry WebSockets", async () => {
+    const socket = new WebSocket(`ws://${server.host}/preview/${box.sandboxId}/9000/socket`);
+    const echoed = await new Promise((resolve, reject) => {
+      socket.onopen = () => socket.send("over and back");
+      socket.onmessage = (message) => resolve(message.data);
+      socket.onerror = (failure) => reject(new Error(failure.message ?? "it failed"));
+    });
+    assert.equal(echoed, "over and back");
+    const closed = new Promise((resolve) => (socket.onclose = resolve));
+    socket.close();
+    await closed;
+  });
+
+  it("never lead into the server, and say what is wrong", async () => {
+    const silent = await through(box.getPreviewDomain(9999), "/");
+    assert.equal(silent.status, 502);
+    assert.equal(JSON.parse(silent.body).code, "connection_refused");
+    assert.equal(JSON.parse((await through(name.toUpperCase() + ".", "/api/sandboxes")).body).path, "/api/sandboxes");
+    assert.equal((await through("sb-00000000-p80.localhost", "/health")).status, 404);
+    assert.equal((await through("sb-00000000-p0.localhost", "/health")).status, 404);
+    assert.equal((await through(`${box.sandboxId}-p70000.localhost`, "/health")).status, 404);
+    assert.equal((await through(name, "/", { method: "TRACE" })).status, 405);
+  });
+
+  it("wake a sandbox", async () => {
+    await box.hibernate();
+    assert.equal((await through(name, "/awake")).status, 200);
+    assert.equal(await box.isRunning(), true);
+  });
+
+  it("ask for a token", async () => {
+    const closed = await create({ previewAuth: { token: "auto" } });
+    assert.match(closed.previewAuthToken, /^[0-9a-f]{64}$/);
+    await serve(closed);
+    const own = closed.getPreviewDomain(9000);
+    assert.equal((await through(own, "/")).status, 401);
+    assert.equal((await through(own, "/", { headers: { Authorization: "Bearer wrong" } })).status, 401);
+    for (const headers of [
+      { Authorization: `Bearer ${closed.previewAuthToken}` },
+      { "X-OC-Preview-Token": closed.previewAuthToken },
+      { Cookie: `a=1; oc_preview_token=${closed.previewAuthToken}` },
+    ]) {
+      const answer = await through(own, "/", { headers });
+      assert.equal(answer.status, 200);
+      assert.ok(!answer.body.includes(closed.previewAuthToken), answer.body);
+    }
+    const old = closed.previewAuthToken;
+    const rotated = await closed.rotatePreviewAuthToken();
+    assert.equal((await through(own, "/", { headers: { "X-OC-Preview-Token": old } })).status, 401);
+    assert.equal((await through(own, "/", { headers: { "X-OC-Preview-Token": rotated } })).status, 200);
+    await assert.rejects(create({ previewAuth: { token: "short" } }), /400/);
+  });
+});
+
+describe("usage", limit, () => {
+  it("is counted to the second", async () => {
+    const box = await create({ memoryMB: 1024 });
+    const usage = new Usage(process.env.OPENCOMPUTER_API_URL, process.env.OPENCOMPUTER_API_KEY);
+    await box.exec.run("sleep 3");
+    const one = await usage.forSandbox(box.sandboxId);
+    assert.ok(one.totals.uptimeSeconds >= 3 && one.totals.uptimeSeconds < 60, JSON.stringify(one));
+    assert.ok(Math.abs(one.totals.memoryAllocatedGbSeconds - one.totals.uptimeSeconds) < 0.01); // 1 GB
+    assert.ok(one.points.length >= 1 && one.points[0].allocatedMemoryMb === 1024);
+    await box.hibernate();
+    await new Promise((resolve) => setTimeout(resolve, 500)); // the event comes a moment later
+    const asleep = (await usage.forSandbox(box.sandboxId)).totals.uptimeSeconds;
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    assert.equal((await usage.forSandbox(box.sandboxId)).totals.uptimeSeconds, asleep);
+    const tags = new Tags(process.env.OPENCOMPUTER_API_URL, process.env.OPENCOMPUTER_API_KEY);
+    const value = box.sandboxId;
+    await tags.set(box.sandboxId, { counted: value });
+    const all = await usage.bySandbox({ filter: { "tag:counted": value } });
+    assert.equal(all.items.length, 1);
+    assert.equal(all.items[0].sandboxId, box.sandboxId);
+    assert.equal(all.total.memoryGbSeconds, all.items[0].memoryGbSeconds);
+    const grouped = await usage.byTag("counted");
+    assert.ok(grouped.items.some((item) => item.tagValue === value && item.sandboxCount === 1));
+    assert.ok(grouped.untagged.sandboxCount >= 0);
+    await assert.rejects(usage.bySandbox({ from: "yesterday" }), /400/);
   });
 });
 

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.CommandLine;
 using Microsoft.Extensions.Logging;
 using OpenSandbox.Cli.Images;
@@ -62,7 +63,8 @@ internal sealed class ServeCommand : Command, IHasExamples
 
     private async Task<int> ServeAsync(ParseResult parsed, Option<bool> verbose, CommandContext context)
     {
-        await using var steps = new Steps(context.Errors);
+        var steps = new Steps(context.Errors);
+        await using ConfiguredAsyncDisposable ending = steps.ConfigureAwait(false);
         ServerOptions options = Read(parsed, steps);
         bool json = parsed.GetValue(_json);
         bool detailed = parsed.GetValue(verbose);

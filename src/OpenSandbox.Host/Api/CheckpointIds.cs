@@ -7,6 +7,7 @@ internal static class CheckpointIds
 {
     private const string Prefix = "sn-";
     private const int Digits = 16;
+    private static readonly System.Buffers.SearchValues<char> s_hex = System.Buffers.SearchValues.Create("0123456789abcdef");
 
     internal static string ToUuid(string snapshotId)
     {
@@ -31,7 +32,7 @@ internal static class CheckpointIds
             }
         }
 
-        if (snapshotId is { Length: Digits + 3 } && snapshotId.AsSpan(Prefix.Length).ContainsAnyExcept("0123456789abcdef"))
+        if (snapshotId is { Length: Digits + 3 } && snapshotId.AsSpan(Prefix.Length).ContainsAnyExcept(s_hex))
         {
             snapshotId = null;
         }

@@ -42,7 +42,7 @@ internal sealed class FleetEndpoints(SandboxService sandboxes)
         string[] allowed = policy.DefaultAction == EgressAction.Allow
             ? []
             : [.. policy.Rules.Where(static rule => rule.Action == EgressAction.Allow).Select(static rule => rule.Target)];
-        var reply = new AllowedHostsReply(sandbox.Id, allowed, new Dictionary<string, string[]>());
+        var reply = new AllowedHostsReply(sandbox.Id, allowed, new Dictionary<string, string[]>(StringComparer.Ordinal));
         return JsonBody.WriteAsync(context, reply, HostJsonContext.Default.AllowedHostsReply);
     }
 

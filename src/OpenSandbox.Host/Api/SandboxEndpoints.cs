@@ -1,5 +1,6 @@
 using OpenSandbox.Host.Errors;
 using OpenSandbox.Host.Json;
+using OpenSandbox.Host.Previews;
 using OpenSandbox.Host.Records;
 using OpenSandbox.Host.Sandboxes;
 using OpenSandbox.Vmm;
@@ -57,6 +58,7 @@ internal sealed class SandboxEndpoints(SandboxService sandboxes, ServerOptions o
 
         int timeout = TimeoutOf(request.Timeout) ?? (int)options.DefaultIdleTimeout.TotalSeconds;
         Dictionary<string, string> metadata = request.Metadata ?? [];
+        string? token = PreviewEndpoints.TokenOf(request.PreviewAuth);
         var spec = new SandboxSpec
         {
             MemoryMib = memory,
@@ -78,6 +80,7 @@ internal sealed class SandboxEndpoints(SandboxService sandboxes, ServerOptions o
                 TimeoutSeconds = timeout,
                 CpuCount = cpus,
                 MemoryMib = memory,
+                PreviewTokenDigest = token is null ? null : PreviewToken.DigestOf(token),
             },
             context.RequestAborted).ConfigureAwait(false);
         SandboxReply reply = Describe(sandbox, entry) with
@@ -90,6 +93,7 @@ internal sealed class SandboxEndpoints(SandboxService sandboxes, ServerOptions o
             EndAt = sandbox.ExpiresAt,
             CpuCount = cpus,
             MemoryMB = memory,
+            PreviewAuthToken = token,
             ConnectURL = $"{options.BaseUrl(context)}/api",
         };
         await JsonBody.WriteAsync(context, reply, HostJsonContext.Default.SandboxReply, StatusCodes.Status201Created).ConfigureAwait(false);
@@ -238,6 +242,7 @@ internal sealed class SandboxEndpoints(SandboxService sandboxes, ServerOptions o
         SandboxService.Describe(fork, parent?.TemplateId ?? BaseTemplate, options) with
         {
             Metadata = request.Metadata ?? parent?.Metadata ?? [],
+            PreviewTokenDigest = parent?.PreviewTokenDigest, // what was not open to everyone is not in a copy
             TimeoutSeconds = timeout ?? (int)(fork.Expiry.IdleTimeout ?? TimeSpan.Zero).TotalSeconds,
         };
 

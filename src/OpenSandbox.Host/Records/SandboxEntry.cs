@@ -34,6 +34,12 @@ internal sealed record SandboxEntry
     /// <summary>How its size follows its load; nothing: it was never said.</summary>
     public AutoscaleSettings? Autoscale { get; init; }
 
+    /// <summary>Ports that clients have asked URLs for.</summary>
+    public PreviewEntry[] Previews { get; init; } = [];
+
+    /// <summary>SHA-256, hexadecimal, of the token that its previews ask for; nothing: none.</summary>
+    public string? PreviewTokenDigest { get; init; }
+
     /// <summary>When it was deleted or lost; the entry is kept a while, for clients that ask after it.</summary>
     public DateTimeOffset? EndedAt { get; init; }
 

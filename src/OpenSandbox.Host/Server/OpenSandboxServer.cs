@@ -1,10 +1,12 @@
 using System.Net;
+using System.Text;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using OpenSandbox.Host.Api;
 using OpenSandbox.Host.Errors;
+using OpenSandbox.Host.Previews;
 using OpenSandbox.Host.Records;
 using OpenSandbox.Host.Sandboxes;
 using OpenSandbox.Host.Scaling;
@@ -65,6 +67,9 @@ public sealed class OpenSandboxServer : IAsyncDisposable
         builder.Services.AddSingleton<ScalingEndpoints>();
         builder.Services.AddSingleton<PowerEndpoints>();
         builder.Services.AddSingleton<FleetEndpoints>();
+        builder.Services.AddSingleton<PreviewEndpoints>();
+        builder.Services.AddSingleton<PreviewHeaders>();
+        builder.Services.AddSingleton<PreviewProxy>();
         builder.Services.AddSingleton<UsageEndpoints>();
         builder.Services.AddSingleton(services =>
             new UsageBook(options.Sandboxes.StateDirectory, services.GetRequiredService<ILoggerFactory>().CreateLogger<UsageBook>()));
@@ -142,6 +147,7 @@ public sealed class OpenSandboxServer : IAsyncDisposable
     private static void Configure(KestrelServerOptions kestrel, ServerOptions options)
     {
         kestrel.AddServerHeader = false;
+        kestrel.ResponseHeaderEncodingSelector = static _ => Encoding.Latin1; // previews pass on what programs say, byte by byte
         kestrel.Limits.MaxRequestBodySize = options.MaxBodyBytes;
         kestrel.Limits.MaxConcurrentConnections = options.MaxConnections;
         kestrel.Limits.MaxConcurrentUpgradedConnections = options.MaxConnections;
@@ -162,6 +168,7 @@ public sealed class OpenSandboxServer : IAsyncDisposable
     private static void Map(WebApplication application)
     {
         application.UseMiddleware<ErrorMiddleware>();
+        application.UseMiddleware<PreviewMiddleware>();
         application.UseRouting();
         application.UseMiddleware<AccessMiddleware>();
         application.UseWebSockets(new WebSocketOptions { KeepAliveInterval = TimeSpan.FromSeconds(30), KeepAliveTimeout = TimeSpan.FromSeconds(30) });
@@ -176,5 +183,7 @@ public sealed class OpenSandboxServer : IAsyncDisposable
         application.Services.GetRequiredService<PowerEndpoints>().Map(application);
         application.Services.GetRequiredService<FleetEndpoints>().Map(application);
         application.Services.GetRequiredService<UsageEndpoints>().Map(application);
+        application.Services.GetRequiredService<PreviewEndpoints>().Map(application);
+        application.Services.GetRequiredService<PreviewProxy>().Map(application);
     }
 }

@@ -1,3 +1,5 @@
+using System.Text.Json;
+
 namespace OpenSandbox.Host.Api;
 
 /// <summary><c>POST /api/sandboxes</c>. Everything may be left out.</summary>
@@ -23,4 +25,12 @@ internal sealed record CreateSandboxRequest
     public bool? NetworkEnabled { get; init; }
 
     public string[]? EgressAllowlist { get; init; }
+
+    public PreviewAuth? PreviewAuth { get; init; }
+
+    /// <summary>Not supported.</summary>
+    public string? SecretStore { get; init; }
+
+    /// <summary>Not supported.</summary>
+    public JsonElement? Webhooks { get; init; }
 }

@@ -35,6 +35,9 @@ internal sealed record SandboxReply
 
     public string? SandboxDomain { get; init; }
 
+    /// <summary>Told once, when the sandbox is made.</summary>
+    public string? PreviewAuthToken { get; init; }
+
     public string? FromCheckpointId { get; init; }
 
     public string? HibernationKey { get; init; }
