@@ -152,6 +152,42 @@ describe("hibernation and checkpoints", limit, () => {
   });
 });
 
+describe("patches and retention", limit, () => {
+  it("run once in what is made of a checkpoint, and when it wakes", async () => {
+    const box = await create();
+    const row = await box.createCheckpoint("patched");
+    const first = await Sandbox.createCheckpointPatch(row.id, { script: "echo one >> /workspace/patched", description: "the first" });
+    assert.deepEqual([first.patch.checkpointId, first.patch.sequence, first.patch.strategy], [row.id, 1, "on_wake"]);
+    const fork = await Sandbox.createFromCheckpoint(row.id);
+    made.push(fork);
+    assert.equal(await fork.files.read("/workspace/patched"), "one\n");
+    const second = await Sandbox.createCheckpointPatch(row.id, { script: "echo two >> /workspace/patched; echo broken >&2; exit 7" });
+    await fork.hibernate();
+    await fork.wake();
+    assert.equal(await fork.files.read("/workspace/patched"), "one\ntwo\n");
+    const told = await (await fetch(`${process.env.OPENCOMPUTER_API_URL}/api/sandboxes/${fork.sandboxId}`, {
+      headers: { "X-API-Key": process.env.OPENCOMPUTER_API_KEY },
+    })).json();
+    assert.match(told.patchError, /patch 2: exit code 7: broken/);
+    assert.deepEqual((await Sandbox.listCheckpointPatches(row.id)).map((patch) => patch.sequence), [1, 2]);
+    await Sandbox.deleteCheckpointPatch(row.id, second.patch.id);
+    await Sandbox.deleteCheckpointPatch(row.id, second.patch.id);
+    assert.equal((await Sandbox.listCheckpointPatches(row.id)).length, 1);
+    await assert.rejects(Sandbox.createCheckpointPatch(row.id, { script: "" }), /400/);
+    await box.deleteCheckpoint(row.id);
+    await assert.rejects(Sandbox.listCheckpointPatches(row.id), /404/);
+  });
+
+  it("keeps as many checkpoints as it is told", async () => {
+    const box = await create();
+    await box.createCheckpoint("full");
+    for (const name of ["a", "b", "c"]) {
+      await box.createCheckpoint(name, { kind: "disk_only", retentionPolicy: { mode: "delete_oldest", maxCount: 2 } });
+    }
+    assert.deepEqual((await box.listCheckpoints()).map((row) => row.name).sort(), ["b", "c", "full"]);
+  });
+});
+
 describe("sizes", limit, () => {
   it("scales up and down", async () => {
     const box = await create({ memoryMB: 1024 });
@@ -282,7 +318,7 @@ describe("previews", limit, () => {
 
   it("pass on what is sent and what is answered", async () => {
     const answer = await through(name, "/a%2Fb/../c?x=%20y", {
-      method: "POST", body: "sent", headers: { "X-Mine": "yes", Connection: "close, X-Drop", "X-Drop": "1", "X-Forwarded-For": "6.6.6.6", Cookie: "c=1" },
+      method: "POST", body: "sent", headers: { "X-Mine": "yes", Connection: "X-Drop", "X-Drop": "1", "X-Forwarded-For": "6.6.6.6", Cookie: "c=1" },
     });
     const told = JSON.parse(answer.body);
     assert.equal(answer.status, 200);

@@ -1,3 +1,4 @@
+using OpenSandbox.Host.Checkpoints;
 using OpenSandbox.Host.Errors;
 using OpenSandbox.Host.Json;
 using OpenSandbox.Host.Records;
@@ -7,7 +8,8 @@ using OpenSandbox.Vmm;
 namespace OpenSandbox.Host.Api;
 
 /// <summary>Checkpoints: make, list, restore, delete, and new sandboxes from them.</summary>
-internal sealed class CheckpointEndpoints(SandboxService sandboxes, SandboxEndpoints descriptions)
+internal sealed class CheckpointEndpoints(
+    SandboxService sandboxes, RecordStore<CheckpointEntry> entries, PatchRunner patches, SandboxEndpoints descriptions)
 {
     private const int MaxFull = 10;
     private const int MaxDiskOnly = 100;
@@ -47,9 +49,45 @@ internal sealed class CheckpointEndpoints(SandboxService sandboxes, SandboxEndpo
         }
 
         SandboxCheckpoint made = await sandbox
-            .CheckpointAsync(new CheckpointOptions { Name = name, Kind = kind, KeepLast = Math.Min(keep ?? limit, limit) }, context.RequestAborted)
+            .CheckpointAsync(new CheckpointOptions { Name = name, Kind = kind }, context.RequestAborted)
             .ConfigureAwait(false);
+        SandboxEntry entry = sandboxes.EntryOf(sandbox);
+        await Task.Run(
+            () => entries.Change(made.Id, _ => new CheckpointEntry
+            {
+                TemplateId = entry.TemplateId,
+                MemoryMib = sandbox.Limits.MemoryMib,
+                CpuCount = entry.CpuCount,
+                Metadata = entry.Metadata,
+                WorkingDirectory = entry.WorkingDirectory,
+                PreviewTokenDigest = entry.PreviewTokenDigest,
+            }),
+            CancellationToken.None).ConfigureAwait(false);
+        if (keep is int count)
+        {
+            await RetainAsync(sandbox, made, Math.Min(count, limit)).ConfigureAwait(false);
+        }
+
         await JsonBody.WriteAsync(context, Describe(made), HostJsonContext.Default.CheckpointReply, StatusCodes.Status201Created).ConfigureAwait(false);
+    }
+
+    /// <summary>Deletes the oldest ones of a kind, up to the new one: as many are left as may be.</summary>
+    private async Task RetainAsync(Sandbox sandbox, SandboxCheckpoint made, int count)
+    {
+        SandboxCheckpoint[] old = [.. sandbox.ListCheckpoints()
+            .Where(checkpoint => checkpoint.Kind == made.Kind && !checkpoint.Retained && checkpoint.Id != made.Id)
+            .OrderByDescending(static checkpoint => checkpoint.CreatedAt)
+            .Skip(count - 1)];
+        foreach (SandboxCheckpoint checkpoint in old)
+        {
+            await DeleteAsync(checkpoint).ConfigureAwait(false);
+        }
+    }
+
+    private async Task DeleteAsync(SandboxCheckpoint checkpoint)
+    {
+        await sandboxes.Host.DeleteCheckpointAsync(checkpoint.Id, CancellationToken.None).ConfigureAwait(false);
+        await Task.Run(() => entries.Change(checkpoint.Id, static _ => null)).ConfigureAwait(false);
     }
 
     private Task ListAsync(HttpContext context)
@@ -64,6 +102,10 @@ internal sealed class CheckpointEndpoints(SandboxService sandboxes, SandboxEndpo
         Sandbox sandbox = context.Sandbox(sandboxes);
         SandboxCheckpoint checkpoint = Find(sandbox.ListCheckpoints(), context);
         await sandbox.RestoreAsync(checkpoint.Id, cancellationToken: context.RequestAborted).ConfigureAwait(false);
+        await Task.Run(
+            () => sandboxes.Entries.Change(sandbox.Id, entry => entry with { FromCheckpoint = checkpoint.Id, PatchesApplied = 0, PatchError = null }),
+            CancellationToken.None).ConfigureAwait(false);
+        await patches.RunAsync(sandbox).WaitAsync(context.RequestAborted).ConfigureAwait(false);
         var reply = new RestoreReply(sandbox.Id, CheckpointIds.ToUuid(checkpoint.Id), "restoring");
         await JsonBody.WriteAsync(context, reply, HostJsonContext.Default.RestoreReply).ConfigureAwait(false);
     }
@@ -72,7 +114,7 @@ internal sealed class CheckpointEndpoints(SandboxService sandboxes, SandboxEndpo
     {
         Sandbox sandbox = context.Sandbox(sandboxes);
         SandboxCheckpoint checkpoint = Find(sandbox.ListCheckpoints(), context);
-        await sandboxes.Host.DeleteCheckpointAsync(checkpoint.Id, context.RequestAborted).ConfigureAwait(false);
+        await DeleteAsync(checkpoint).ConfigureAwait(false);
         context.Response.StatusCode = StatusCodes.Status204NoContent;
     }
 
@@ -86,12 +128,11 @@ internal sealed class CheckpointEndpoints(SandboxService sandboxes, SandboxEndpo
 
         SandboxCheckpoint checkpoint = Find(sandboxes.Host.ListCheckpoints(), context);
         int? timeout = SandboxEndpoints.TimeoutOf(request.Timeout);
-        SandboxEntry? parent = sandboxes.Entries.Find(checkpoint.SandboxId);
         (Sandbox sandbox, SandboxEntry entry) = await sandboxes.AdoptAsync(
             async () => (await sandboxes.Host
                 .ForkAsync(checkpoint.Id, 1, new ForkOptions { EnvironmentVariables = request.Envs }, context.RequestAborted)
                 .ConfigureAwait(false))[0],
-            fork => descriptions.DescribeFork(fork, parent, request, timeout)).ConfigureAwait(false);
+            fork => descriptions.DescribeFork(fork, checkpoint, entries.Find(checkpoint.Id), request, timeout)).ConfigureAwait(false);
         if (timeout is int seconds)
         {
             await sandbox.SetExpiryAsync(SandboxEndpoints.ExpiryFor(seconds), context.RequestAborted).ConfigureAwait(false);
@@ -102,7 +143,8 @@ internal sealed class CheckpointEndpoints(SandboxService sandboxes, SandboxEndpo
             await sandbox.ResizeAsync(memory, cancellationToken: context.RequestAborted).ConfigureAwait(false);
         }
 
-        SandboxReply reply = descriptions.Describe(sandbox, entry) with
+        await patches.RunAsync(sandbox).WaitAsync(context.RequestAborted).ConfigureAwait(false);
+        SandboxReply reply = descriptions.Describe(sandbox, sandboxes.Entries.Find(entry.Id) ?? entry) with
         {
             FromCheckpointId = CheckpointIds.ToUuid(checkpoint.Id),
             MemoryMB = request.MemoryMB is null ? null : sandbox.Limits.MemoryMib,
@@ -110,7 +152,7 @@ internal sealed class CheckpointEndpoints(SandboxService sandboxes, SandboxEndpo
         await JsonBody.WriteAsync(context, reply, HostJsonContext.Default.SandboxReply, StatusCodes.Status201Created).ConfigureAwait(false);
     }
 
-    private static SandboxCheckpoint Find(IReadOnlyList<SandboxCheckpoint> checkpoints, HttpContext context)
+    internal static SandboxCheckpoint Find(IReadOnlyList<SandboxCheckpoint> checkpoints, HttpContext context)
     {
         string id = context.Text("checkpointId");
         return CheckpointIds.TryToSnapshot(id, out string? snapshot)
@@ -122,18 +164,23 @@ internal sealed class CheckpointEndpoints(SandboxService sandboxes, SandboxEndpo
     private static int? KeptOf(RetentionPolicy? policy) => policy?.Mode switch
     {
         null or "" or "none" => null,
+        "delete_oldest" when policy.MaxCount is null => MaxDiskOnly, // as many as there may be
         "delete_oldest" => policy.MaxCount is int count and > 0 ? count : throw ApiException.Bad("retentionPolicy.maxCount: at least 1"),
         _ => throw ApiException.Bad($"retentionPolicy.mode '{policy.Mode}': none or delete_oldest"),
     };
 
     private static string NameOf(CheckpointKind kind) => kind == CheckpointKind.Full ? "full" : "disk_only";
 
-    private static CheckpointReply Describe(SandboxCheckpoint checkpoint) => new()
+    /// <summary>A checkpoint as every route tells it.</summary>
+    internal CheckpointReply Describe(SandboxCheckpoint checkpoint) => Describe(checkpoint, entries.Find(checkpoint.Id));
+
+    private static CheckpointReply Describe(SandboxCheckpoint checkpoint, CheckpointEntry? entry) => new()
     {
+        IsPublic = entry?.IsPublic ?? false,
         Id = CheckpointIds.ToUuid(checkpoint.Id),
         SandboxId = checkpoint.SandboxId,
         Name = checkpoint.Name,
-        SandboxConfig = new CheckpointConfig(),
+        SandboxConfig = new CheckpointConfig { TemplateID = entry?.TemplateId, MemoryMB = entry?.MemoryMib, CpuCount = entry?.CpuCount },
         Kind = NameOf(checkpoint.Kind),
         SizeBytes = checkpoint.MemoryBytes,
         CreatedAt = checkpoint.CreatedAt,

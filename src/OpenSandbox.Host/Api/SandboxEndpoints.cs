@@ -1,3 +1,4 @@
+using OpenSandbox.Host.Checkpoints;
 using OpenSandbox.Host.Errors;
 using OpenSandbox.Host.Json;
 using OpenSandbox.Host.Previews;
@@ -8,7 +9,7 @@ using OpenSandbox.Vmm;
 namespace OpenSandbox.Host.Api;
 
 /// <summary>Sandboxes: create, list, get, delete, timeout, hibernate, wake.</summary>
-internal sealed class SandboxEndpoints(SandboxService sandboxes, ServerOptions options)
+internal sealed class SandboxEndpoints(SandboxService sandboxes, PatchRunner patches, ServerOptions options)
 {
     private const int DefaultMemoryMib = 1_024;
     private const int MaxMemoryMib = 16_384;
@@ -194,6 +195,7 @@ internal sealed class SandboxEndpoints(SandboxService sandboxes, ServerOptions o
             await SetTimeoutAsync(sandbox, seconds, context.RequestAborted).ConfigureAwait(false);
         }
 
+        await patches.RunAsync(sandbox).WaitAsync(context.RequestAborted).ConfigureAwait(false);
         await JsonBody.WriteAsync(context, Describe(sandbox, sandboxes.EntryOf(sandbox)), HostJsonContext.Default.SandboxReply).ConfigureAwait(false);
     }
 
@@ -219,6 +221,7 @@ internal sealed class SandboxEndpoints(SandboxService sandboxes, ServerOptions o
             Token = asleep ? null : "", // every call carries the key; clients only want the field
             StartedAt = entry.StartedAt,
             SandboxDomain = options.PreviewDomain,
+            PatchError = entry.PatchError,
             Tags = entry.Tags,
             TagsLastUpdatedAt = entry.TagsUpdatedAt,
         };
@@ -237,12 +240,14 @@ internal sealed class SandboxEndpoints(SandboxService sandboxes, ServerOptions o
         ? throw ApiException.Bad($"timeout of {seconds} s: it must be from 0 (never) to {MaxTimeoutSeconds}")
         : seconds;
 
-    /// <summary>The entry of a sandbox that was made from a checkpoint: its parent's, as far as the request says nothing else.</summary>
-    internal SandboxEntry DescribeFork(Sandbox fork, SandboxEntry? parent, ForkRequest request, int? timeout) =>
-        SandboxService.Describe(fork, parent?.TemplateId ?? BaseTemplate, options) with
+    /// <summary>The entry of a sandbox that was made from a checkpoint: as its parent's was, as far as the request says nothing else.</summary>
+    internal SandboxEntry DescribeFork(Sandbox fork, SandboxCheckpoint from, CheckpointEntry? saved, ForkRequest request, int? timeout) =>
+        SandboxService.Describe(fork, saved?.TemplateId ?? BaseTemplate, options) with
         {
-            Metadata = request.Metadata ?? parent?.Metadata ?? [],
-            PreviewTokenDigest = parent?.PreviewTokenDigest, // what was not open to everyone is not in a copy
+            Metadata = request.Metadata ?? saved?.Metadata ?? [],
+            WorkingDirectory = saved?.WorkingDirectory,
+            FromCheckpoint = from.Id,
+            PreviewTokenDigest = saved?.PreviewTokenDigest, // what was not open to everyone is not in a copy
             TimeoutSeconds = timeout ?? (int)(fork.Expiry.IdleTimeout ?? TimeSpan.Zero).TotalSeconds,
         };
 

@@ -40,6 +40,18 @@ internal sealed record SandboxEntry
     /// <summary>SHA-256, hexadecimal, of the token that its previews ask for; nothing: none.</summary>
     public string? PreviewTokenDigest { get; init; }
 
+    /// <summary>The checkpoint that it was made of, or has gone back to; nothing: none.</summary>
+    public string? FromCheckpoint { get; init; }
+
+    /// <summary>Number of the newest patch of that checkpoint that it has run.</summary>
+    public int PatchesApplied { get; init; }
+
+    /// <summary>Why the patch after that failed.</summary>
+    public string? PatchError { get; init; }
+
+    /// <summary>Where commands run that do not say where; nothing: the library's default.</summary>
+    public string? WorkingDirectory { get; init; }
+
     /// <summary>When it was deleted or lost; the entry is kept a while, for clients that ask after it.</summary>
     public DateTimeOffset? EndedAt { get; init; }
 

@@ -5,7 +5,9 @@ using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using OpenSandbox.Host.Api;
+using OpenSandbox.Host.Checkpoints;
 using OpenSandbox.Host.Errors;
+using OpenSandbox.Host.Json;
 using OpenSandbox.Host.Previews;
 using OpenSandbox.Host.Records;
 using OpenSandbox.Host.Sandboxes;
@@ -67,6 +69,14 @@ public sealed class OpenSandboxServer : IAsyncDisposable
         builder.Services.AddSingleton<ScalingEndpoints>();
         builder.Services.AddSingleton<PowerEndpoints>();
         builder.Services.AddSingleton<FleetEndpoints>();
+        builder.Services.AddSingleton(services => new RecordStore<CheckpointEntry>(
+            Path.Combine(options.Sandboxes.StateDirectory, "api", "checkpoints"),
+            HostJsonContext.Default.CheckpointEntry,
+            static entry => entry.Format <= CheckpointEntry.CurrentFormat,
+            services.GetRequiredService<ILoggerFactory>().CreateLogger<EntryStore>()));
+        builder.Services.AddSingleton<PatchRunner>();
+        builder.Services.AddHostedService(static services => services.GetRequiredService<PatchRunner>());
+        builder.Services.AddSingleton<PatchEndpoints>();
         builder.Services.AddSingleton<PreviewEndpoints>();
         builder.Services.AddSingleton<PreviewHeaders>();
         builder.Services.AddSingleton<PreviewProxy>();
@@ -183,6 +193,7 @@ public sealed class OpenSandboxServer : IAsyncDisposable
         application.Services.GetRequiredService<PowerEndpoints>().Map(application);
         application.Services.GetRequiredService<FleetEndpoints>().Map(application);
         application.Services.GetRequiredService<UsageEndpoints>().Map(application);
+        application.Services.GetRequiredService<PatchEndpoints>().Map(application);
         application.Services.GetRequiredService<PreviewEndpoints>().Map(application);
         application.Services.GetRequiredService<PreviewProxy>().Map(application);
     }

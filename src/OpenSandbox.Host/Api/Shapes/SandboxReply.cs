@@ -40,6 +40,9 @@ internal sealed record SandboxReply
 
     public string? FromCheckpointId { get; init; }
 
+    /// <summary>Why a patch of its checkpoint failed.</summary>
+    public string? PatchError { get; init; }
+
     public string? HibernationKey { get; init; }
 
     public long? SizeBytes { get; init; }
