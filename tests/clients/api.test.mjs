@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import http from "node:http";
 import { after, before, describe, it } from "node:test";
 import { Sandbox, Tags, Usage } from "@opencomputer/sdk";
+import { Image, Snapshots } from "@opencomputer/sdk/node";
 
 const limit = { timeout: 120_000 };
 const made = [];
@@ -420,6 +421,86 @@ describe("previews", limit, () => {
     assert.equal((await through(own, "/", { headers: { "X-OC-Preview-Token": old } })).status, 401);
     assert.equal((await through(own, "/", { headers: { "X-OC-Preview-Token": rotated } })).status, 200);
     await assert.rejects(create({ previewAuth: { token: "short" } }), /400/);
+  });
+});
+
+describe("images and snapshots", limit, () => {
+  const snapshots = new Snapshots();
+  const image = (mark) => Image.base()
+    .env({ BUILT: "yes", SPACED: "a b" })
+    .workdir("/workspace/app")
+    .runCommands(`echo built ${mark} $BUILT > made.txt`, "echo to the log")
+    .addFile("/workspace/app/added.txt", "added\n");
+
+  it("begin with what was built, once", async () => {
+    const mark = String(Date.now());
+    const log = [];
+    const first = await create({ image: image(mark), onBuildLog: (line) => log.push(line), envs: { OWN: "too" }, timeout: 60 });
+    assert.ok(log.includes("to the log"), log.join("\n"));
+    const told = await first.exec.run('pwd; cat made.txt added.txt; echo "$BUILT $SPACED $OWN"');
+    assert.equal(told.stdout, `/workspace/app\nbuilt ${mark} yes\nadded\nyes a b too\n`);
+    const again = [];
+    const second = await create({ image: image(mark), onBuildLog: (line) => again.push(line) });
+    assert.equal(again.length, 1);
+    assert.match(again[0], /there already/);
+    assert.equal(await second.files.read("/workspace/app/added.txt"), "added\n");
+    await second.files.write("/workspace/app/added.txt", "changed");
+    assert.equal(await first.files.read("/workspace/app/added.txt"), "added\n");
+  });
+
+  it("have names", async () => {
+    const name = `test-${Date.now()}`;
+    const log = [];
+    const built = await snapshots.create({ name, image: image(name), onBuildLogs: (line) => log.push(line) });
+    assert.deepEqual([built.name, built.status, built.contentHash], [name, "ready", image(name).cacheKey()]);
+    assert.ok(log.length > 0);
+    await assert.rejects(snapshots.create({ name, image: image(name) }), /409/);
+    assert.equal((await snapshots.waitUntilReady(name, { timeoutMs: 5_000 })).id, built.id);
+    assert.ok((await snapshots.list()).some((one) => one.name === name));
+    const box = await create({ snapshot: name });
+    assert.equal((await box.exec.run("cat made.txt")).stdout, `built ${name} yes\n`);
+    await snapshots.delete(name);
+    await assert.rejects(snapshots.get(name), /404/);
+    await assert.rejects(create({ snapshot: name }), /404/);
+    assert.equal(await box.files.read("/workspace/app/added.txt"), "added\n");
+  });
+
+  it("say which step failed", async () => {
+    const name = `broken-${Date.now()}`;
+    const broken = Image.base().runCommands("true", "echo no way >&2; exit 3");
+    const log = [];
+    await assert.rejects(snapshots.create({ name, image: broken, onBuildLogs: (line) => log.push(line) }), /Build failed: step 1 \(run\) failed: it ended with exit code 3/);
+    assert.ok(log.includes("no way"));
+    await assert.rejects(snapshots.waitUntilReady(name, { timeoutMs: 5_000 }), /failed/);
+    await snapshots.delete(name);
+    const wrong = Image.base().workdir("not absolute");
+    await assert.rejects(create({ image: wrong }), /400/);
+  });
+
+  it("are answered without events, too, and in the background", async () => {
+    const headers = { "X-API-Key": process.env.OPENCOMPUTER_API_KEY };
+    const body = { image: { base: "base", steps: [{ type: "run", args: { commands: [`echo ${Date.now()}`] } }] } };
+    const plain = await fetch(new URL("/api/sandboxes", server), { method: "POST", headers, body: JSON.stringify(body) });
+    assert.equal(plain.status, 201);
+    made.push(await Sandbox.connect((await plain.json()).sandboxID));
+    const name = `later-${Date.now()}`;
+    const later = await fetch(new URL("/api/snapshots?async=1", server), { method: "POST", headers, body: JSON.stringify({ name, image: image(name).toJSON() }) });
+    assert.deepEqual([later.status, (await later.json()).status], [202, "building"]);
+    assert.equal((await snapshots.waitUntilReady(name, { timeoutMs: 60_000, pollIntervalMs: 200 })).status, "ready");
+    await snapshots.delete(name);
+  });
+});
+
+describe("what there is not", limit, () => {
+  it("is told as such", async () => {
+    const headers = { "X-API-Key": process.env.OPENCOMPUTER_API_KEY };
+    for (const path of ["/api/secret-stores", "/api/webhooks/1", "/api/sandboxes/sb-00000000/mounts", "/api/sandboxes/sb-00000000/agent/x/prompt", "/api/workers"]) {
+      const answer = await fetch(new URL(path, server), { headers });
+      assert.equal(answer.status, 501, path);
+      assert.equal((await answer.json()).code, "not_supported");
+    }
+    assert.equal((await (await fetch(new URL("/api/templates", server), { headers })).json())[0].templateID, "base");
+    await assert.rejects(create({ secretStore: "mine" }), /501/);
   });
 });
 

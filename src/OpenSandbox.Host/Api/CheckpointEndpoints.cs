@@ -123,7 +123,7 @@ internal sealed class CheckpointEndpoints(
         ForkRequest request = await JsonBody.ReadAsync(context, HostJsonContext.Default.ForkRequest).ConfigureAwait(false);
         if (request.SecretStore is { Length: > 0 })
         {
-            throw new ApiException(StatusCodes.Status501NotImplemented, "secret stores are not supported by this server") { Code = "not_supported" };
+            throw UnsupportedEndpoints.NotSupported("secret stores");
         }
 
         SandboxCheckpoint checkpoint = Find(sandboxes.Host.ListCheckpoints(), context);

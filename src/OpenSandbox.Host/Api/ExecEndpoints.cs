@@ -44,7 +44,7 @@ internal sealed class ExecEndpoints(SandboxService sandboxes, ServerOptions opti
         Sandbox sandbox = context.Sandbox(sandboxes);
         ExecRequest request = await JsonBody.ReadAsync(context, HostJsonContext.Default.ExecRequest).ConfigureAwait(false);
         TimeSpan? timeout = TimeoutOf(request);
-        Task<ExecResult> running = StartAsync(sandbox, request, split: true, timeout, MaxRunOutputBytes, context.RequestAborted);
+        Task<ExecResult> running = StartAsync(sandbox, sandboxes.EntryOf(sandbox).WorkingDirectory, request, split: true, timeout, MaxRunOutputBytes, context.RequestAborted);
         if (timeout is { } limit && limit <= s_silenceLimit)
         {
             ExecResult result = await running.ConfigureAwait(false);
@@ -108,7 +108,7 @@ internal sealed class ExecEndpoints(SandboxService sandboxes, ServerOptions opti
             RandomNumberGenerator.GetHexString(8, lowercase: true),
             options.Sandboxes.TimeProvider.GetUtcNow(),
             Stopwatch.GetTimestamp(),
-            StartAsync(sandbox, request, split: false, TimeoutOf(request), MaxOutputBytes, CancellationToken.None));
+            StartAsync(sandbox, sandboxes.EntryOf(sandbox).WorkingDirectory, request, split: false, TimeoutOf(request), MaxOutputBytes, CancellationToken.None));
         try
         {
             ExecResult result = await handle.Running.WaitAsync(s_inlineHold, context.RequestAborted).ConfigureAwait(false);
@@ -169,13 +169,13 @@ internal sealed class ExecEndpoints(SandboxService sandboxes, ServerOptions opti
 
     /// <summary>Starts a command. What is wrong with it is thrown before the task is returned.</summary>
     private static Task<ExecResult> StartAsync(
-        Sandbox sandbox, ExecRequest request, bool split, TimeSpan? timeout, int maxOutputBytes, CancellationToken cancellationToken)
+        Sandbox sandbox, string? home, ExecRequest request, bool split, TimeSpan? timeout, int maxOutputBytes, CancellationToken cancellationToken)
     {
         string command = request.Cmd is { Length: > 0 } text ? text : throw ApiException.Bad("cmd is required");
         var exec = new ExecOptions
         {
             EnvironmentVariables = request.Envs ?? [],
-            WorkingDirectory = request.Cwd is { Length: > 0 } directory ? directory : null,
+            WorkingDirectory = request.Cwd is { Length: > 0 } directory ? directory : home,
             Timeout = timeout,
             MaxOutputBytes = maxOutputBytes,
         };

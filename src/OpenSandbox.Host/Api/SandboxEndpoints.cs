@@ -1,5 +1,7 @@
+using System.Text.Json;
 using OpenSandbox.Host.Checkpoints;
 using OpenSandbox.Host.Errors;
+using OpenSandbox.Host.Images;
 using OpenSandbox.Host.Json;
 using OpenSandbox.Host.Previews;
 using OpenSandbox.Host.Records;
@@ -9,7 +11,7 @@ using OpenSandbox.Vmm;
 namespace OpenSandbox.Host.Api;
 
 /// <summary>Sandboxes: create, list, get, delete, timeout, hibernate, wake.</summary>
-internal sealed class SandboxEndpoints(SandboxService sandboxes, PatchRunner patches, ServerOptions options)
+internal sealed class SandboxEndpoints(SandboxService sandboxes, PatchRunner patches, ImageService images, ServerOptions options)
 {
     private const int DefaultMemoryMib = 1_024;
     private const int MaxMemoryMib = 16_384;
@@ -51,6 +53,16 @@ internal sealed class SandboxEndpoints(SandboxService sandboxes, PatchRunner pat
             throw ApiException.NotFound($"template not found: {template}");
         }
 
+        if (request.SecretStore is { Length: > 0 })
+        {
+            throw UnsupportedEndpoints.NotSupported("secret stores");
+        }
+
+        if (request.Webhooks is { ValueKind: JsonValueKind.Array } webhooks && webhooks.GetArrayLength() > 0)
+        {
+            throw UnsupportedEndpoints.NotSupported("webhooks");
+        }
+
         (int memory, int cpus) = SizeOf(request);
         if (request.DiskMB is int disk and (< MinDiskMib or > MaxDiskMib))
         {
@@ -69,22 +81,19 @@ internal sealed class SandboxEndpoints(SandboxService sandboxes, PatchRunner pat
             MaxGuestScaleMib = Math.Min(MaxMemoryMib, options.Sandboxes.MaxMemoryMib),
             Expiry = ExpiryFor(timeout),
         };
-        (Sandbox sandbox, SandboxEntry entry) = await sandboxes.CreateAsync(
-            spec,
-            sandbox => new SandboxEntry
-            {
-                Id = sandbox.Id,
-                TemplateId = template,
-                Alias = request.Alias,
-                Metadata = metadata,
-                StartedAt = sandbox.CreatedAt,
-                TimeoutSeconds = timeout,
-                CpuCount = cpus,
-                MemoryMib = memory,
-                PreviewTokenDigest = token is null ? null : PreviewToken.DigestOf(token),
-            },
-            context.RequestAborted).ConfigureAwait(false);
-        SandboxReply reply = Describe(sandbox, entry) with
+        SandboxEntry Record(Sandbox sandbox) => new()
+        {
+            Id = sandbox.Id,
+            TemplateId = template,
+            Alias = request.Alias,
+            Metadata = metadata,
+            StartedAt = sandbox.CreatedAt,
+            TimeoutSeconds = timeout,
+            CpuCount = cpus,
+            MemoryMib = memory,
+            PreviewTokenDigest = token is null ? null : PreviewToken.DigestOf(token),
+        };
+        SandboxReply Tell(Sandbox sandbox, SandboxEntry entry) => Describe(sandbox, entry) with
         {
             TemplateID = entry.TemplateId,
             Template = null,
@@ -97,13 +106,87 @@ internal sealed class SandboxEndpoints(SandboxService sandboxes, PatchRunner pat
             PreviewAuthToken = token,
             ConnectURL = $"{options.BaseUrl(context)}/api",
         };
-        await JsonBody.WriteAsync(context, reply, HostJsonContext.Default.SandboxReply, StatusCodes.Status201Created).ConfigureAwait(false);
+        if (ImageOf(request) is not { } getImage)
+        {
+            (Sandbox sandbox, SandboxEntry entry) = await sandboxes.CreateAsync(spec, Record, context.RequestAborted).ConfigureAwait(false);
+            await JsonBody.WriteAsync(context, Tell(sandbox, entry), HostJsonContext.Default.SandboxReply, StatusCodes.Status201Created).ConfigureAwait(false);
+            return;
+        }
+
+        await BuildResponse.RunAsync(
+            context,
+            async (log, cancellationToken) =>
+            {
+                ImageEntry image = await getImage(log, cancellationToken).ConfigureAwait(false);
+                (Sandbox sandbox, SandboxEntry entry) = await CreateFromAsync(image, spec, Record, cancellationToken).ConfigureAwait(false);
+                return Tell(sandbox, entry);
+            },
+            HostJsonContext.Default.SandboxReply,
+            StatusCodes.Status201Created).ConfigureAwait(false);
+    }
+
+    /// <summary>How the image that a request names is got; nothing: it names none. What is wrong with it is told before anything is done.</summary>
+    private Func<Action<BuildLine>, CancellationToken, Task<ImageEntry>>? ImageOf(CreateSandboxRequest request)
+    {
+        if (request.Snapshot is { Length: > 0 } name)
+        {
+            ImageEntry named = images.Get(name);
+            return (_, _) => Task.FromResult(named);
+        }
+
+        if (request.Image is not { ValueKind: not JsonValueKind.Null } manifest)
+        {
+            return null;
+        }
+
+        ImagePlan plan = ImagePlan.From(manifest);
+        return (log, cancellationToken) => images.GetAsync(plan, log, cancellationToken);
+    }
+
+    private async Task<(Sandbox Sandbox, SandboxEntry Entry)> CreateFromAsync(
+        ImageEntry image, SandboxSpec spec, Func<Sandbox, SandboxEntry> record, CancellationToken cancellationToken)
+    {
+        var environment = new Dictionary<string, string>(image.Environment, StringComparer.Ordinal);
+        foreach ((string name, string value) in spec.EnvironmentVariables)
+        {
+            environment[name] = value;
+        }
+
+        var differences = new ForkOptions
+        {
+            EnvironmentVariables = environment,
+            Egress = spec.Egress,
+            Lifetime = spec.Lifetime,
+            Expiry = spec.Expiry,
+        };
+        (Sandbox sandbox, SandboxEntry entry) = await sandboxes.AdoptAsync(
+            async () =>
+            {
+                Sandbox made = (await sandboxes.Host.ForkAsync(image.CheckpointId, 1, differences, cancellationToken).ConfigureAwait(false))[0];
+                try
+                {
+                    if (spec.MemoryMib is int memory && memory != made.Limits.MemoryMib)
+                    {
+                        await made.ResizeAsync(memory, cancellationToken: cancellationToken).ConfigureAwait(false);
+                    }
+                }
+                catch
+                {
+                    await made.DeleteAsync(CancellationToken.None).ConfigureAwait(false);
+                    throw;
+                }
+
+                return made;
+            },
+            sandbox => record(sandbox) with { WorkingDirectory = image.WorkingDirectory, FromCheckpoint = image.CheckpointId }).ConfigureAwait(false);
+        await patches.RunAsync(sandbox).WaitAsync(cancellationToken).ConfigureAwait(false);
+        return (sandbox, sandboxes.Entries.Find(entry.Id) ?? entry);
     }
 
     private Task ListAsync(HttpContext context)
     {
         SandboxReply[] running = [.. sandboxes.Host.List()
-            .Where(static sandbox => StatusOf(sandbox.State) == "running")
+            .Where(sandbox => StatusOf(sandbox.State) == "running" && sandboxes.TryGetEntry(sandbox.Id, out _)) // not those that images are built in
             .OrderByDescending(static sandbox => sandbox.CreatedAt)
             .Take(MaxListed)
             .Select(sandbox => Describe(sandbox, sandboxes.EntryOf(sandbox)))];

@@ -46,7 +46,7 @@ internal sealed class SessionEndpoints(SandboxService sandboxes, ServerOptions o
         {
             Detached = true,
             EnvironmentVariables = request.Envs ?? [],
-            WorkingDirectory = request.Cwd is { Length: > 0 } directory ? directory : null,
+            WorkingDirectory = request.Cwd is { Length: > 0 } directory ? directory : sandboxes.EntryOf(sandbox).WorkingDirectory,
             Timeout = request.Timeout is double seconds and > 0 ? TimeSpan.FromSeconds(seconds) : null,
         };
         SandboxProcess process = await sandbox.StartAsync([command, .. request.Args ?? []], start, context.RequestAborted).ConfigureAwait(false);

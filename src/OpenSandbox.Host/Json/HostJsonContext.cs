@@ -2,6 +2,7 @@ using System.Text.Json;
 using System.Text.Json.Serialization;
 using OpenSandbox.Host.Api;
 using OpenSandbox.Host.Errors;
+using OpenSandbox.Host.Images;
 using OpenSandbox.Host.Records;
 using OpenSandbox.Host.Usage;
 
@@ -42,6 +43,15 @@ namespace OpenSandbox.Host.Json;
 [JsonSerializable(typeof(AllowedHostsReply))]
 [JsonSerializable(typeof(TagKeysReply))]
 [JsonSerializable(typeof(HistoryReply[]))]
+[JsonSerializable(typeof(ImageEntry))]
+[JsonSerializable(typeof(SnapshotEntry))]
+[JsonSerializable(typeof(ImageManifest))]
+[JsonSerializable(typeof(BuildLine))]
+[JsonSerializable(typeof(SnapshotRequest))]
+[JsonSerializable(typeof(SnapshotReply))]
+[JsonSerializable(typeof(SnapshotReply[]))]
+[JsonSerializable(typeof(TemplateReply))]
+[JsonSerializable(typeof(TemplateReply[]))]
 [JsonSerializable(typeof(CheckpointEntry))]
 [JsonSerializable(typeof(PatchRequest))]
 [JsonSerializable(typeof(PatchReply[]))]

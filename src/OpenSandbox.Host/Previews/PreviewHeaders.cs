@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Collections.Frozen;
 using System.Net.Http.Headers;
 using Microsoft.Extensions.Primitives;
@@ -27,6 +28,10 @@ internal sealed class PreviewHeaders(ApiKeyStore keys, ServerOptions options)
     {
         "Set-Cookie", "Clear-Site-Data", "Service-Worker-Allowed", "Strict-Transport-Security",
     }.ToFrozenSet(StringComparer.OrdinalIgnoreCase);
+
+    /// <summary>What cannot be written into a header.</summary>
+    private static readonly SearchValues<char> s_control =
+        SearchValues.Create([.. Enumerable.Range(0, 32).Where(static c => c != '\t').Select(static c => (char)c), '\x7f']);
 
     /// <summary>
     /// A page that shares the server's host name is not of the server's origin: it could use the API of a server without keys in the name of
@@ -84,6 +89,11 @@ internal sealed class PreviewHeaders(ApiKeyStore keys, ServerOptions options)
         FrozenSet<string> named = NamedIn(new StringValues([.. from.Headers.Connection]));
         Copy(from.Headers.NonValidated, to, named, target);
         Copy(from.Content.Headers.NonValidated, to, named, target);
+        if (from.Headers.TransferEncodingChunked == true)
+        {
+            to.Headers.ContentLength = null; // who says both is cut into pieces, and means the pieces
+        }
+
         if (upgrade)
         {
             to.Headers.Upgrade = "websocket";
@@ -101,7 +111,11 @@ internal sealed class PreviewHeaders(ApiKeyStore keys, ServerOptions options)
         {
             if (!s_hop.Contains(name) && !named.Contains(name) && !(target.Prefix.Length > 0 && s_originWide.Contains(name)))
             {
-                to.Headers.Append(name, new StringValues([.. values]));
+                string[] kept = [.. values.Where(static value => !value.AsSpan().ContainsAny(s_control))];
+                if (kept.Length > 0)
+                {
+                    to.Headers[name] = kept;
+                }
             }
         }
     }

@@ -227,8 +227,9 @@ internal sealed class PreviewProxy : IDisposable
             await context.Response.StartAsync(gone).ConfigureAwait(false);
             await CopyAsync(program, context.Response.Body, gone).ConfigureAwait(false);
         }
-        catch (Exception failure) when (failure is IOException or HttpRequestException)
+        catch (Exception failure) when (failure is IOException or HttpRequestException or InvalidOperationException)
         {
+            // Its connection broke, or its body is not what its headers have said.
             context.Abort(); // a cut answer must not look whole
         }
     }

@@ -7,6 +7,7 @@ using Microsoft.Extensions.Hosting;
 using OpenSandbox.Host.Api;
 using OpenSandbox.Host.Checkpoints;
 using OpenSandbox.Host.Errors;
+using OpenSandbox.Host.Images;
 using OpenSandbox.Host.Json;
 using OpenSandbox.Host.Previews;
 using OpenSandbox.Host.Records;
@@ -74,6 +75,19 @@ public sealed class OpenSandboxServer : IAsyncDisposable
             HostJsonContext.Default.CheckpointEntry,
             static entry => entry.Format <= CheckpointEntry.CurrentFormat,
             services.GetRequiredService<ILoggerFactory>().CreateLogger<EntryStore>()));
+        builder.Services.AddSingleton(services => new RecordStore<ImageEntry>(
+            Path.Combine(options.Sandboxes.StateDirectory, "api", "images"),
+            HostJsonContext.Default.ImageEntry,
+            static entry => entry.Format <= ImageEntry.CurrentFormat,
+            services.GetRequiredService<ILoggerFactory>().CreateLogger<EntryStore>()));
+        builder.Services.AddSingleton(services => new RecordStore<SnapshotEntry>(
+            Path.Combine(options.Sandboxes.StateDirectory, "api", "snapshots"),
+            HostJsonContext.Default.SnapshotEntry,
+            static entry => entry.Format <= SnapshotEntry.CurrentFormat,
+            services.GetRequiredService<ILoggerFactory>().CreateLogger<EntryStore>()));
+        builder.Services.AddSingleton<ImageBuilder>();
+        builder.Services.AddSingleton<ImageService>();
+        builder.Services.AddSingleton<SnapshotEndpoints>();
         builder.Services.AddSingleton<PatchRunner>();
         builder.Services.AddHostedService(static services => services.GetRequiredService<PatchRunner>());
         builder.Services.AddSingleton<PatchEndpoints>();
@@ -105,6 +119,7 @@ public sealed class OpenSandboxServer : IAsyncDisposable
             SandboxService sandboxes = application.Services.GetRequiredService<SandboxService>();
             _ = application.Services.GetRequiredService<UsageMeter>(); // it listens from here on
             await sandboxes.RecoverAsync(cancellationToken).ConfigureAwait(false);
+            application.Services.GetRequiredService<ImageService>().Recover();
             await application.StartAsync(cancellationToken).ConfigureAwait(false);
             application.Services.GetRequiredService<ServerState>().NotReady = null;
             var server = new OpenSandboxServer(application, host);
@@ -178,8 +193,8 @@ public sealed class OpenSandboxServer : IAsyncDisposable
     private static void Map(WebApplication application)
     {
         application.UseMiddleware<ErrorMiddleware>();
-        application.UseMiddleware<PreviewMiddleware>();
         application.UseRouting();
+        application.UseMiddleware<PreviewMiddleware>(); // before keys are asked for: previews have tokens of their own
         application.UseMiddleware<AccessMiddleware>();
         application.UseWebSockets(new WebSocketOptions { KeepAliveInterval = TimeSpan.FromSeconds(30), KeepAliveTimeout = TimeSpan.FromSeconds(30) });
         application.Services.GetRequiredService<HealthEndpoints>().Map(application);
@@ -194,6 +209,8 @@ public sealed class OpenSandboxServer : IAsyncDisposable
         application.Services.GetRequiredService<FleetEndpoints>().Map(application);
         application.Services.GetRequiredService<UsageEndpoints>().Map(application);
         application.Services.GetRequiredService<PatchEndpoints>().Map(application);
+        application.Services.GetRequiredService<SnapshotEndpoints>().Map(application);
+        UnsupportedEndpoints.Map(application);
         application.Services.GetRequiredService<PreviewEndpoints>().Map(application);
         application.Services.GetRequiredService<PreviewProxy>().Map(application);
     }

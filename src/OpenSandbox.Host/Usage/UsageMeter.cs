@@ -48,18 +48,31 @@ internal sealed class UsageMeter : BackgroundService
     {
         await foreach (SandboxEvent happened in _events.WithCancellation(cancellationToken).ConfigureAwait(false))
         {
-            if (happened.Kind == SandboxEventKind.Overrun)
+            try
             {
-                LookAtAll();
+                Note(happened);
             }
-            else if (Runs(happened.State) && _host.TryGet(happened.SandboxId, out Sandbox? sandbox))
+            catch (Exception failure)
             {
-                _book.Run(happened.SandboxId, happened.At, happened.Limits?.MemoryMib ?? sandbox.Limits.MemoryMib);
+                // One event that cannot be understood does not end the counting.
+                HostLog.ServiceFailed(_logger, nameof(UsageMeter), failure);
             }
-            else
-            {
-                _book.End(happened.SandboxId, happened.At);
-            }
+        }
+    }
+
+    private void Note(SandboxEvent happened)
+    {
+        if (happened.Kind == SandboxEventKind.Overrun)
+        {
+            LookAtAll();
+        }
+        else if (Runs(happened.State) && _host.TryGet(happened.SandboxId, out Sandbox? sandbox))
+        {
+            _book.Run(happened.SandboxId, happened.At, happened.Limits?.MemoryMib ?? sandbox.Limits.MemoryMib);
+        }
+        else
+        {
+            _book.End(happened.SandboxId, happened.At);
         }
     }
 
@@ -124,7 +137,7 @@ internal sealed class UsageMeter : BackgroundService
         {
             _book.See(id, (await sandbox.GetLimitsAsync(both.Token).ConfigureAwait(false)).MemoryInUseBytes);
         }
-        catch (Exception failure) when (failure is SandboxException || (failure is OperationCanceledException && !cancellationToken.IsCancellationRequested))
+        catch (Exception failure) when (!cancellationToken.IsCancellationRequested)
         {
             HostLog.BackgroundFailed(_logger, id, "asking for its memory", failure);
         }

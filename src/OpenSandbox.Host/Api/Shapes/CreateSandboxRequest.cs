@@ -28,6 +28,12 @@ internal sealed record CreateSandboxRequest
 
     public PreviewAuth? PreviewAuth { get; init; }
 
+    /// <summary>Steps that make the image which it begins with.</summary>
+    public JsonElement? Image { get; init; }
+
+    /// <summary>Name of the snapshot that it begins with.</summary>
+    public string? Snapshot { get; init; }
+
     /// <summary>Not supported.</summary>
     public string? SecretStore { get; init; }
 
