@@ -22,7 +22,7 @@ public sealed class ImagePlanTests
         Assert.Equal(2_048, plan.BuilderMemoryMib);
         Assert.Equal([1, 1, 2, 3, 3, 4, 5, 6, 7], plan.Actions.Select(static action => action.Step));
         Assert.Equal(["git=1:2.*"], plan.Actions[1].Command![^1..]);
-        Assert.Equal(["bash", "-c", "a | b"], plan.Actions[3].Command);
+        Assert.Equal(["bash", "-c", "a | b"], plan.Actions[3].Command!);
         Assert.Equal("/d/e/f", plan.Actions[8].File!.Value.Path);
         Assert.Equal("hi"u8.ToArray(), plan.Actions[8].File!.Value.Content);
     }
