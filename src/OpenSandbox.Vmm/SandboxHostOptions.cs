@@ -62,7 +62,10 @@ public sealed record SandboxHostOptions
     /// <summary>From spawn to an agent that has resumed. Default: 30 s (TCG on a busy host).</summary>
     public TimeSpan StartTimeout { get; init; } = TimeSpan.FromSeconds(30);
 
-    /// <summary>From the start of a golden build to its end, under TCG. Default: 120 s.</summary>
+    /// <summary>
+    /// From the start of a golden build to its end, under TCG: half of it for a first guest, and if that stands still, half for a second one.
+    /// Default: 120 s.
+    /// </summary>
     public TimeSpan GoldenBuildTimeout { get; init; } = TimeSpan.FromSeconds(120);
 
     /// <summary>In which a guest must boot under KVM before it counts as broken here. Default: 8 s (healthy is under 2).</summary>

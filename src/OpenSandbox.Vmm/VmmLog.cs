@@ -101,6 +101,9 @@ internal static partial class VmmLog
     [LoggerMessage(4053, LogLevel.Debug, "Sandbox {SandboxId}: the layers of its disks have been merged")]
     internal static partial void LayersMerged(ILogger logger, string sandboxId);
 
+    [LoggerMessage(4072, LogLevel.Warning, "The guest that was to be the golden snapshot did not get there in time; another one is booted")]
+    internal static partial void GoldenTriedAgain(ILogger logger, Exception failure);
+
     [LoggerMessage(4070, LogLevel.Debug, "Sandbox {SandboxId}: something was written to its disks before the machine was stopped; its disks are switched again")]
     internal static partial void SwitchedTooEarly(ILogger logger, string sandboxId);
 

@@ -197,7 +197,7 @@ internal sealed class GoldenStore
         var shape = new VmShape(
             identity.MachineType, identity.Accelerator, identity.VcpuCount, identity.BaseMemoryMib, identity.MaxMemoryMib,
             identity.RootfsBytes, identity.WorkspaceBytes);
-        GoldenCut cut = await GoldenBuilder.BuildAsync(_context, shape, limit, cancellationToken).ConfigureAwait(false);
+        GoldenCut cut = await CutAsync(shape, limit, cancellationToken).ConfigureAwait(false);
         try
         {
             if (cut.Hello.Generation < ProtocolConstants.Generation)
@@ -223,6 +223,28 @@ internal sealed class GoldenStore
             cut.Ram.Dispose();
             cut.DeviceState.Dispose();
             throw;
+        }
+    }
+
+    /// <summary>
+    /// Boots and cuts, under TCG a second time if the first guest stands still: before 8.1 QEMU can run code that a guest's kernel has replaced
+    /// (docs/golden-images.md), and a kernel that boots replaces much.
+    /// </summary>
+    private async Task<GoldenCut> CutAsync(VmShape shape, TimeSpan limit, CancellationToken cancellationToken)
+    {
+        if (shape.Accelerator != Accelerators.Tcg)
+        {
+            return await GoldenBuilder.BuildAsync(_context, shape, limit, cancellationToken).ConfigureAwait(false);
+        }
+
+        try
+        {
+            return await GoldenBuilder.BuildAsync(_context, shape, limit / 2, cancellationToken).ConfigureAwait(false);
+        }
+        catch (SandboxStartException late) when (late.InnerException is OperationCanceledException)
+        {
+            VmmLog.GoldenTriedAgain(_context.Logger, late);
+            return await GoldenBuilder.BuildAsync(_context, shape, limit / 2, cancellationToken).ConfigureAwait(false);
         }
     }
 

@@ -2,6 +2,7 @@ using System.Text;
 using OpenSandbox.Qmp;
 using OpenSandbox.Vmm.Disks;
 using OpenSandbox.Vmm.Qemu;
+using OpenSandbox.Vmm.Storage;
 
 namespace OpenSandbox.Vmm.Lifecycle;
 
@@ -109,6 +110,8 @@ internal sealed class DiskSwitch
         QmpAddedDescriptor added;
         try
         {
+            // QEMU flushes every disk when the machine is stopped: what there is of the new layer's file is on the host's disk by then.
+            await Task.Run(() => DurableFile.Sync(layer.File, "a new disk layer"), cancellationToken).ConfigureAwait(false);
             using Microsoft.Win32.SafeHandles.SafeFileHandle file = layer.Open(write: true);
             added = await _qmp.AddFdAsync(file, cancellationToken: cancellationToken).ConfigureAwait(false);
         }

@@ -39,7 +39,10 @@ internal sealed class GuestWriter
     private const string Check = """
         import os
         places = [os.path.expanduser('~/files'), '/workspace/files']
-        names = sorted((int(name), place) for place in places for name in os.listdir(place) if name[0] != '.')
+        listed = [[(int(name), place) for name in os.listdir(place) if name[0] != '.'] for place in reversed(places)]
+        # The writer goes on between the two listings: in the second one is more than what was there at the time of the first.
+        end = max([0] + [i for i, _ in listed[0]]) + 1
+        names = sorted(listed[0] + [(i, place) for i, place in listed[1] if i <= end])
         bad = [i for i, place in names if place != places[i % 2] or open(f'{place}/{i}').read() != f'{i}\n' * 100]
         print(len(names), [i for i, _ in names] == list(range(1, len(names) + 1)), bad, open('/proc/sys/kernel/random/boot_id').read().strip())
         """;
