@@ -8,7 +8,7 @@ internal sealed class HealthEndpoints(ServerState state)
 {
     internal void Map(IEndpointRouteBuilder routes)
     {
-        var open = new OpenAccess(FromAnywhere: false);
+        var open = new OpenAccess(FromAnywhere: false) { IsProbe = true };
         routes.MapGet("/health", static context => WriteAsync(context, new StatusReply("ok"))).WithMetadata(open);
         routes.MapGet("/healthz", static context => WriteAsync(context, new StatusReply("alive"))).WithMetadata(open);
         routes.MapGet("/readyz", context => state.NotReady is { } reason

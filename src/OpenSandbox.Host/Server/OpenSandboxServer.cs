@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Net;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
@@ -5,6 +6,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using OpenSandbox.Host.Api;
 using OpenSandbox.Host.Errors;
+using OpenSandbox.Host.Protection;
 using OpenSandbox.Host.Records;
 using OpenSandbox.Host.Sandboxes;
 using OpenSandbox.Host.Security;
@@ -46,6 +48,7 @@ public sealed class OpenSandboxServer : IAsyncDisposable
         builder.WebHost.ConfigureKestrel(kestrel => Configure(kestrel, options));
         builder.Services.AddSingleton(options);
         builder.Services.AddSingleton<ServerState>();
+        builder.Services.AddSingleton<RequestRates>();
         builder.Services.Configure<HostOptions>(hosting => hosting.ShutdownTimeout = options.ShutdownTimeout);
         SandboxHost? host = null;
         builder.Services.AddSingleton(_ => host!);
@@ -76,10 +79,14 @@ public sealed class OpenSandboxServer : IAsyncDisposable
             }
 
             Map(application);
+            ServerState state = application.Services.GetRequiredService<ServerState>();
+            application.Lifetime.ApplicationStopping.Register(() => state.NotReady = "it is being stopped");
+            application.Services.GetRequiredService<DiagnosticListener>()
+                .Subscribe(new RefusedRequests(), static name => name == RefusedRequests.EventName);
             SandboxService sandboxes = application.Services.GetRequiredService<SandboxService>();
             await sandboxes.RecoverAsync(cancellationToken).ConfigureAwait(false);
             await application.StartAsync(cancellationToken).ConfigureAwait(false);
-            application.Services.GetRequiredService<ServerState>().NotReady = null;
+            state.NotReady = null;
             var server = new OpenSandboxServer(application, host);
             HostLog.Listening(logger, server.Address, options.Sandboxes.StateDirectory);
             return server;
@@ -104,7 +111,6 @@ public sealed class OpenSandboxServer : IAsyncDisposable
     /// <summary>Stops the server. Sandboxes run on, or stay hibernated.</summary>
     public async ValueTask DisposeAsync()
     {
-        _application.Services.GetRequiredService<ServerState>().NotReady = "it is being stopped";
         await _application.StopAsync(CancellationToken.None).ConfigureAwait(false);
         await _application.DisposeAsync().ConfigureAwait(false);
         await _host.DisposeAsync().ConfigureAwait(false);
@@ -139,18 +145,25 @@ public sealed class OpenSandboxServer : IAsyncDisposable
         kestrel.Limits.KeepAliveTimeout = TimeSpan.FromMinutes(2);
         if (options.Listen.EndPoint is IPEndPoint endPoint)
         {
-            kestrel.Listen(endPoint);
+            kestrel.Listen(endPoint, ConfigureEndpoint);
         }
         else
         {
-            kestrel.ListenUnixSocket(options.Listen.SocketPath!);
+            kestrel.ListenUnixSocket(options.Listen.SocketPath!, ConfigureEndpoint);
         }
+    }
+
+    private static void ConfigureEndpoint(ListenOptions endpoint)
+    {
+        endpoint.Protocols = HttpProtocols.Http1;
+        RefusedRequests.Use(endpoint);
     }
 
     private static void Map(WebApplication application)
     {
         application.UseMiddleware<ErrorMiddleware>();
         application.UseRouting();
+        application.UseMiddleware<LoadMiddleware>();
         application.UseMiddleware<AccessMiddleware>();
         application.UseWebSockets(new WebSocketOptions { KeepAliveInterval = TimeSpan.FromSeconds(30), KeepAliveTimeout = TimeSpan.FromSeconds(30) });
         application.Services.GetRequiredService<HealthEndpoints>().Map(application);
