@@ -12,6 +12,7 @@ internal sealed class CheckpointEndpoints(SandboxService sandboxes, SandboxEndpo
     private const int MaxFull = 10;
     private const int MaxDiskOnly = 100;
     private const int MaxName = 256;
+    private const int MemoryStep = 128;
 
     internal void Map(IEndpointRouteBuilder routes)
     {
@@ -92,14 +93,23 @@ internal sealed class CheckpointEndpoints(SandboxService sandboxes, SandboxEndpo
                 .ForkAsync(checkpoint.Id, 1, new ForkOptions { EnvironmentVariables = request.Envs }, context.RequestAborted)
                 .ConfigureAwait(false))[0],
             fork => descriptions.DescribeFork(fork, parent, request, timeout)).ConfigureAwait(false);
-        if (timeout is int seconds)
+        try
         {
-            await sandbox.SetExpiryAsync(SandboxEndpoints.ExpiryFor(seconds), context.RequestAborted).ConfigureAwait(false);
-        }
+            if (timeout is int seconds)
+            {
+                await sandbox.SetExpiryAsync(SandboxEndpoints.ExpiryFor(seconds), context.RequestAborted).ConfigureAwait(false);
+            }
 
-        if (request.MemoryMB is int memory && memory > sandbox.Limits.MemoryMib)
+            if (request.MemoryMB is int memory && memory > sandbox.Limits.MemoryMib)
+            {
+                int wanted = Math.Min(memory, sandboxes.Host.Options.MaxMemoryMib); // clients ask for more than there may be, and take what they get
+                await sandbox.ResizeAsync((wanted + MemoryStep - 1) / MemoryStep * MemoryStep, cancellationToken: context.RequestAborted).ConfigureAwait(false);
+            }
+        }
+        catch
         {
-            await sandbox.ResizeAsync(memory, cancellationToken: context.RequestAborted).ConfigureAwait(false);
+            await sandboxes.DeleteAsync(sandbox).ConfigureAwait(false); // its client does not know of it
+            throw;
         }
 
         SandboxReply reply = descriptions.Describe(sandbox, entry) with

@@ -86,7 +86,7 @@ internal sealed class RefusalWriter(PipeWriter inner) : PipeWriter
 
         string head = Encoding.Latin1.GetString(held.WrittenSpan);
         int at = head.IndexOf(EmptyBody, StringComparison.Ordinal);
-        if (at < 0 || !head.StartsWith("HTTP/1.1 4", StringComparison.Ordinal))
+        if (at < 0 || !(head.StartsWith("HTTP/1.1 4", StringComparison.Ordinal) || head.StartsWith("HTTP/1.1 5", StringComparison.Ordinal)))
         {
             inner.Write(held.WrittenSpan);
         }

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Diagnostics.Metrics;
 using System.Net;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
@@ -6,10 +7,12 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using OpenSandbox.Host.Api;
 using OpenSandbox.Host.Errors;
+using OpenSandbox.Host.Metrics;
 using OpenSandbox.Host.Protection;
 using OpenSandbox.Host.Records;
 using OpenSandbox.Host.Sandboxes;
 using OpenSandbox.Host.Security;
+using OpenSandbox.Host.Telemetry;
 using OpenSandbox.Vmm;
 
 namespace OpenSandbox.Host;
@@ -30,6 +33,10 @@ public sealed class OpenSandboxServer : IAsyncDisposable
     /// <summary>Where it can be reached: a URL, or the path of its socket. With port 0 the port that was chosen stands in it.</summary>
     public string Address => _application.Urls.First();
 
+    /// <summary>What it serves.</summary>
+    internal IEnumerable<RouteEndpoint> Routes =>
+        ((IEndpointRouteBuilder)_application).DataSources.SelectMany(static source => source.Endpoints).OfType<RouteEndpoint>();
+
     /// <summary>Starts a server.</summary>
     /// <param name="options">How. Default: all defaults.</param>
     /// <param name="configureLogging">Where the log goes. Default: nowhere.</param>
@@ -45,10 +52,16 @@ public sealed class OpenSandboxServer : IAsyncDisposable
         WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
         configureLogging?.Invoke(builder.Logging);
+        OtlpExport.AddLog(builder.Logging);
         builder.WebHost.ConfigureKestrel(kestrel => Configure(kestrel, options));
         builder.Services.AddSingleton(options);
         builder.Services.AddSingleton<ServerState>();
         builder.Services.AddSingleton<RequestRates>();
+        builder.Services.AddSingleton(services => new Readiness(
+            services.GetRequiredService<ServerState>(), () => new DriveInfo(options.Sandboxes.StateDirectory).AvailableFreeSpace));
+        builder.Services.AddSingleton(services => new MetricsReport(services.GetRequiredService<IMeterFactory>()));
+        builder.Services.AddSingleton<OtlpExport>(static _ => new OtlpExport());
+        builder.Services.AddSingleton<OperatorEndpoints>();
         builder.Services.Configure<HostOptions>(hosting => hosting.ShutdownTimeout = options.ShutdownTimeout);
         SandboxHost? host = null;
         builder.Services.AddSingleton(_ => host!);
@@ -69,6 +82,7 @@ public sealed class OpenSandboxServer : IAsyncDisposable
         try
         {
             ILogger logger = application.Services.GetRequiredService<ILoggerFactory>().CreateLogger<OpenSandboxServer>();
+            _ = application.Services.GetRequiredService<OtlpExport>();
             CheckAccess(options, application.Services.GetRequiredService<ApiKeyStore>(), logger);
             host = await SandboxHost
                 .StartAsync(options.Sandboxes, application.Services.GetRequiredService<ILoggerFactory>(), cancellationToken)
@@ -142,6 +156,10 @@ public sealed class OpenSandboxServer : IAsyncDisposable
         kestrel.Limits.MaxRequestHeadersTotalSize = 32 << 10;
         kestrel.Limits.MaxRequestLineSize = 16 << 10;
         kestrel.Limits.RequestHeadersTimeout = TimeSpan.FromSeconds(15);
+        kestrel.Limits.MaxRequestHeaderCount = 100;
+        // A client that does not read its answer holds memory, and the sandbox's output: what is buffered must leave at this rate.
+        kestrel.Limits.MinResponseDataRate = new MinDataRate(bytesPerSecond: 4_096, gracePeriod: TimeSpan.FromSeconds(10));
+        kestrel.Limits.MinRequestBodyDataRate = new MinDataRate(bytesPerSecond: 240, gracePeriod: TimeSpan.FromSeconds(5));
         kestrel.Limits.KeepAliveTimeout = TimeSpan.FromMinutes(2);
         if (options.Listen.EndPoint is IPEndPoint endPoint)
         {
@@ -162,11 +180,18 @@ public sealed class OpenSandboxServer : IAsyncDisposable
     private static void Map(WebApplication application)
     {
         application.UseMiddleware<ErrorMiddleware>();
+        application.UseSwaggerUI(static page =>
+        {
+            page.RoutePrefix = "docs";
+            page.DocumentTitle = "OpenSandbox";
+            page.SwaggerEndpoint(OperatorEndpoints.DocumentPath, "OpenSandbox");
+        });
         application.UseRouting();
         application.UseMiddleware<LoadMiddleware>();
         application.UseMiddleware<AccessMiddleware>();
         application.UseWebSockets(new WebSocketOptions { KeepAliveInterval = TimeSpan.FromSeconds(30), KeepAliveTimeout = TimeSpan.FromSeconds(30) });
         application.Services.GetRequiredService<HealthEndpoints>().Map(application);
+        application.Services.GetRequiredService<OperatorEndpoints>().Map(application);
         application.Services.GetRequiredService<SandboxEndpoints>().Map(application);
         application.Services.GetRequiredService<ExecEndpoints>().Map(application);
         application.Services.GetRequiredService<SessionEndpoints>().Map(application);

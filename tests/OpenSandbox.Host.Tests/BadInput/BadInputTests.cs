@@ -35,6 +35,7 @@ public sealed class BadInputTests(ServerFixture fixture)
             headers = [.. headers, $"X-API-Key: {ServerFixture.Key}"];
         }
 
+        int errors = fixture.Log.Errors.Count;
         RawAnswer answer = await RawHttp.SendAsync(fixture.EndPoint, RawHttp.Request(bad.Method, Fill(bad.Target), body, headers));
 
         Assert.True(bad.Status == answer.Status, $"{bad.Status} was expected, not {answer.Status}: {answer.Text}");
@@ -44,7 +45,7 @@ public sealed class BadInputTests(ServerFixture fixture)
             Assert.Contains(text2, answer.Error, StringComparison.OrdinalIgnoreCase);
         }
 
-        Assert.Empty(fixture.Log.Errors);
+        Assert.Empty(fixture.Log.Errors.Skip(errors));
         RawAnswer after = await fixture.DoAsync("GET", $"/api/sandboxes/{fixture.Sandbox}");
         Assert.Equal("running", after.String("status"));
     }

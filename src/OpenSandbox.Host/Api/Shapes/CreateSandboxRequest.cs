@@ -1,7 +1,9 @@
+using OpenSandbox.Host.Json;
+
 namespace OpenSandbox.Host.Api;
 
 /// <summary><c>POST /api/sandboxes</c>. Everything may be left out.</summary>
-internal sealed record CreateSandboxRequest
+internal sealed record CreateSandboxRequest : IChecked
 {
     public string? TemplateID { get; init; }
 
@@ -23,4 +25,13 @@ internal sealed record CreateSandboxRequest
     public bool? NetworkEnabled { get; init; }
 
     public string[]? EgressAllowlist { get; init; }
+
+    /// <inheritdoc/>
+    public void Check()
+    {
+        Checks.Text(Alias, 256, "alias");
+        Checks.Metadata(Metadata);
+        Checks.Environment(Envs);
+        Checks.List(EgressAllowlist, "egressAllowlist");
+    }
 }
