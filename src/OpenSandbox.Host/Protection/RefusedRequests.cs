@@ -18,7 +18,7 @@ internal sealed class RefusedRequests : IObserver<KeyValuePair<string, object?>>
     public void OnNext(KeyValuePair<string, object?> value)
     {
         if (value is { Key: EventName, Value: IFeatureCollection features }
-            && features.Get<RefusalWriter>() is { } connection
+            && features.Get<ConnectionOutput>() is { } connection
             && features.Get<IBadRequestExceptionFeature>()?.Error is { } refusal)
         {
             connection.Refuse(refusal.Message);
@@ -40,7 +40,7 @@ internal sealed class RefusedRequests : IObserver<KeyValuePair<string, object?>>
     private static async Task ServeAsync(ConnectionDelegate next, ConnectionContext connection)
     {
         IDuplexPipe transport = connection.Transport;
-        var output = new RefusalWriter(transport.Output);
+        var output = new ConnectionOutput(connection, transport.Output);
         connection.Features.Set(output);
         connection.Transport = new Wrapped(transport.Input, output);
         try

@@ -157,8 +157,6 @@ public sealed class OpenSandboxServer : IAsyncDisposable
         kestrel.Limits.MaxRequestLineSize = 16 << 10;
         kestrel.Limits.RequestHeadersTimeout = TimeSpan.FromSeconds(15);
         kestrel.Limits.MaxRequestHeaderCount = 100;
-        // A client that does not read its answer holds memory, and the sandbox's output: what is buffered must leave at this rate.
-        kestrel.Limits.MinResponseDataRate = new MinDataRate(bytesPerSecond: 4_096, gracePeriod: TimeSpan.FromSeconds(10));
         kestrel.Limits.MinRequestBodyDataRate = new MinDataRate(bytesPerSecond: 240, gracePeriod: TimeSpan.FromSeconds(5));
         kestrel.Limits.KeepAliveTimeout = TimeSpan.FromMinutes(2);
         if (options.Listen.EndPoint is IPEndPoint endPoint)

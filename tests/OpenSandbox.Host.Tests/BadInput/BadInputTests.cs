@@ -45,7 +45,7 @@ public sealed class BadInputTests(ServerFixture fixture)
             Assert.Contains(text2, answer.Error, StringComparison.OrdinalIgnoreCase);
         }
 
-        Assert.Empty(fixture.Log.Errors.Skip(errors));
+        fixture.Log.AssertNone(errors);
         RawAnswer after = await fixture.DoAsync("GET", $"/api/sandboxes/{fixture.Sandbox}");
         Assert.Equal("running", after.String("status"));
     }

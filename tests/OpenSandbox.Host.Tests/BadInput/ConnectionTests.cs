@@ -106,7 +106,7 @@ public sealed class ConnectionTests(ServerFixture fixture)
         await AnswersAsync();
         RawAnswer read = await fixture.SendAsync("GET", $"/api/sandboxes/{fixture.Sandbox}/files?path=/tmp/cut");
         Assert.Equal(500, read.Status); // an upload that was cut is no file
-        Assert.Empty(fixture.Log.Errors);
+        fixture.Log.AssertNone();
     }
 
     [SkippableFact]
@@ -147,7 +147,7 @@ public sealed class ConnectionTests(ServerFixture fixture)
         }
 
         await AnswersAsync();
-        Assert.Empty(fixture.Log.Errors);
+        fixture.Log.AssertNone();
     }
 
     public static TheoryData<string, byte[]> Frames => new()
@@ -178,7 +178,7 @@ public sealed class ConnectionTests(ServerFixture fixture)
 
         await RawHttp.ReadToEndAsync(socket, Deadline.In(60));
         await AnswersAsync();
-        Assert.Empty(fixture.Log.Errors);
+        fixture.Log.AssertNone();
         RawAnswer sessions = await fixture.DoAsync("GET", $"/api/sandboxes/{fixture.Sandbox}/exec");
         Assert.Contains(sessions.Json.EnumerateArray(), session => session.GetProperty("sessionID").GetString() == fixture.Session && session.GetProperty("running").GetBoolean());
     }

@@ -10,6 +10,13 @@ internal sealed class ErrorLog : ILoggerProvider
 
     internal IReadOnlyCollection<string> Errors => _errors;
 
+    /// <summary>Nothing has been logged since some number of errors.</summary>
+    internal void AssertNone(int after = 0)
+    {
+        string[] errors = [.. _errors.Skip(after)];
+        Assert.True(errors.Length == 0, string.Join('\n', errors));
+    }
+
     public ILogger CreateLogger(string categoryName) => new Logger(_errors, categoryName);
 
     public void Dispose()

@@ -2,6 +2,7 @@ using System.Buffers;
 using System.IO.Pipelines;
 using System.Text;
 using System.Text.Json;
+using Microsoft.AspNetCore.Connections;
 using OpenSandbox.Host.Errors;
 using OpenSandbox.Host.Json;
 
@@ -9,11 +10,17 @@ namespace OpenSandbox.Host.Protection;
 
 /// <summary>
 /// What a connection sends. All of it passes through untouched, but the answer to a request that the web server itself refuses: that one has
-/// no body, which common clients read as success, and gets the body of every other error here.
+/// no body, which common clients read as success, and gets the body of every other error here. A client that takes nothing for a while is cut.
 /// </summary>
-/// <remarks>The web server writes from one place at a time, and sets the refusal before it writes the answer to it.</remarks>
-internal sealed class RefusalWriter(PipeWriter inner) : PipeWriter
+/// <remarks>
+/// The web server writes from one place at a time, and sets the refusal before it writes the answer to it. Its own limit is a rate over all
+/// that has been sent: a client that stops in the middle of a large file would be waited for as long as the rest may take.
+/// </remarks>
+internal sealed class ConnectionOutput(ConnectionContext connection, PipeWriter inner) : PipeWriter
 {
+    /// <summary>For how long a client may take nothing while something is there for it.</summary>
+    internal static readonly TimeSpan StallLimit = TimeSpan.FromSeconds(30);
+
     private const string EmptyBody = "\r\nContent-Length: 0\r\n";
 
     private volatile string? _refusal;
@@ -57,7 +64,8 @@ internal sealed class RefusalWriter(PipeWriter inner) : PipeWriter
     public override ValueTask<FlushResult> FlushAsync(CancellationToken cancellationToken = default)
     {
         Release();
-        return inner.FlushAsync(cancellationToken);
+        ValueTask<FlushResult> flush = inner.FlushAsync(cancellationToken);
+        return flush.IsCompleted ? flush : FlushWithinAsync(flush.AsTask());
     }
 
     /// <inheritdoc/>
@@ -75,6 +83,19 @@ internal sealed class RefusalWriter(PipeWriter inner) : PipeWriter
     {
         Release();
         return inner.CompleteAsync(exception);
+    }
+
+    private async ValueTask<FlushResult> FlushWithinAsync(Task<FlushResult> flush)
+    {
+        try
+        {
+            return await flush.WaitAsync(StallLimit).ConfigureAwait(false);
+        }
+        catch (TimeoutException) when (!flush.IsCompleted)
+        {
+            connection.Abort(new ConnectionAbortedException($"the client took nothing for {StallLimit.TotalSeconds} s"));
+            return await flush.ConfigureAwait(false);
+        }
     }
 
     private void Release()
