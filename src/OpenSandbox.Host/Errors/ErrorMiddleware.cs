@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Microsoft.AspNetCore.Connections;
 using OpenSandbox.Host.Json;
 using OpenSandbox.Vmm;
 
@@ -27,9 +28,10 @@ internal sealed class ErrorMiddleware(RequestDelegate next, ILogger<ErrorMiddlew
                 await WriteAsync(context, Unrouted(context)).ConfigureAwait(false);
             }
         }
-        catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)
+        catch (Exception gone) when (gone is ConnectionResetException
+            || (gone is OperationCanceledException or IOException && context.RequestAborted.IsCancellationRequested))
         {
-            // The client has gone: nobody is left to be answered.
+            context.Abort(); // the client has gone: nobody is left to be answered, and what it had still to send does not come
         }
         catch (Exception failure)
         {

@@ -112,10 +112,11 @@ public sealed class ConnectionTests(ServerFixture fixture)
     [SkippableFact]
     public async Task Readers_ThatDoNotRead_AreCut()
     {
-        await fixture.DoAsync("POST", $"/api/sandboxes/{fixture.Sandbox}/exec/run", """{"cmd":"head -c 60000000 /dev/zero > /tmp/big"}""");
+        RawAnswer made = await fixture.DoAsync("POST", $"/api/sandboxes/{fixture.Sandbox}/exec/run", """{"cmd":"head -c 60000000 /dev/zero > /workspace/big"}""");
+        Assert.Equal(0, made.Json.GetProperty("exitCode").GetInt32());
         using Socket socket = await ConnectAsync();
         socket.ReceiveBufferSize = 4_096;
-        await socket.SendAsync(Encoding.ASCII.GetBytes($"GET /api/sandboxes/{fixture.Sandbox}/files?path=/tmp/big HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {ServerFixture.Key}\r\n\r\n"), Deadline.In(30));
+        await socket.SendAsync(Encoding.ASCII.GetBytes($"GET /api/sandboxes/{fixture.Sandbox}/files?path=/workspace/big HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {ServerFixture.Key}\r\n\r\n"), Deadline.In(30));
 
         // The server's end of the connection is what shows it: an own one would have to be read from.
         long begun = Stopwatch.GetTimestamp();
