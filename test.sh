@@ -14,6 +14,8 @@ OSB_ROOT=$(cd -P -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
 source "$OSB_ROOT/scripts/lib.sh"
 # shellcheck source=scripts/build.sh
 source "$OSB_ROOT/scripts/build.sh"
+# shellcheck source=scripts/clients.sh
+source "$OSB_ROOT/scripts/clients.sh"
 
 usage() { die "usage: test.sh [--long] [--faults [RUNS]] [--filter EXPRESSION]"; }
 long='' faults='' filter=''
@@ -48,6 +50,7 @@ finish() {
     kill -TERM "$child" 2>/dev/null || true
     wait "$child" || true
   fi
+  if [[ -n ${OSB_SERVER:-} ]]; then kill -TERM "$OSB_SERVER" 2>/dev/null || true; fi
   # Cut short between two projects, or before the first: something has not been run.
   if ((status != 0 && failed == 0)) || [[ -n $running ]]; then
     failed=$((failed + 1))
@@ -144,6 +147,54 @@ projects=(tests/*/*.csproj samples/Testing*/*.csproj)
 if [[ -n $faults ]]; then projects=(tests/OpenSandbox.Integration.Tests/*.csproj tests/OpenSandbox.Vmm.Tests/*.csproj); fi
 [[ -f ${projects[0]} ]] || die "there are no test projects"
 for project in "${projects[@]}"; do run_project "$project"; done
+
+# run_clients: the published clients against a server of their own. Its parts are named as those of the other projects are.
+run_clients() {
+  local name=clients folder=$OSB_CACHE/clients tap=$results/clients.tap status=0 p f s key
+  printf '\n== %s\n' "$name"
+  if ! find_node; then
+    skipped=$((skipped + 1))
+    summary+=("$name: skipped: $OSB_NODE_WHY")
+    return 0
+  fi
+  if ! install_clients "$folder"; then
+    skipped=$((skipped + 1))
+    summary+=("$name: skipped: the pinned clients cannot be had from the npm registry")
+    return 0
+  fi
+  running=$name
+  key=osb_$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
+  rm -f -- "$tap"
+  if start_server "$OPENSANDBOX_STATE/clients" "$results/clients-server.log" "$key"; then
+    (cd -- "$folder" && OPENCOMPUTER_API_URL=$OSB_SERVER_URL OPENCOMPUTER_API_KEY=$key exec timeout --kill-after=30 "$project_limit" "${OSB_NODE[@]}" --test \
+      --test-reporter=spec --test-reporter-destination=stdout --test-reporter=tap --test-reporter-destination="$tap") </dev/null &
+    child=$!
+    wait "$child" || status=$?
+    child=''
+  else
+    tail -n 20 -- "$results/clients-server.log"
+    status=1
+  fi
+  kill -TERM "$OSB_SERVER" 2>/dev/null || true
+  wait "$OSB_SERVER" || true
+  running=''
+  p=$(sed -n 's/^# pass \([0-9]*\)$/\1/p' "$tap" 2>/dev/null | tail -n 1)
+  if [[ -z $p ]]; then
+    failed=$((failed + 1))
+    summary+=("$name: did not run to their end (exit code $status)")
+    return 0
+  fi
+  f=$(sed -n -e 's/^# fail \([0-9]*\)$/\1/p' -e 's/^# cancelled \([0-9]*\)$/\1/p' "$tap" | paste -sd+ | bc_sum)
+  s=$(sed -n -e 's/^# skipped \([0-9]*\)$/\1/p' -e 's/^# todo \([0-9]*\)$/\1/p' "$tap" | paste -sd+ | bc_sum)
+  while IFS= read -r test; do summary+=("FAILED: clients: $test"); done < <(sed -n 's/^ *not ok [0-9]* - //p' "$tap" | head -n 50)
+  if ((status != 0 && f == 0)); then f=1; fi
+  passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+  summary+=("$name: $p passed, $f failed, $s skipped")
+}
+# bc_sum: the value of a sum of numbers on standard input.
+bc_sum() { local sum; read -r sum || sum=0; printf '%d' "$((sum))"; }
+# A filter is an expression of `dotnet test`; these tests have no names that it could mean.
+if [[ -z $filter ]]; then run_clients; fi
 if ((passed + failed + skipped == 0)); then
   failed=1
   summary+=("no test was run")

@@ -162,7 +162,8 @@ read_list() { sed -e 's/#.*//' -e 's/[[:space:]]*$//' -e '/^$/d' -- "$1"; }
 OSB_PACKAGES_RUN=(qemu-system-x86 e2fsprogs liblz4-1)
 OSB_PACKAGES_BUILD=(gcc libc6-dev cpio kmod nftables)
 OSB_PACKAGES_IMAGE=(mmdebstrap e2fsprogs)
-OSB_PACKAGES_TEST=(qemu-utils lz4 tmux strace)
+OSB_PACKAGES_TEST=(qemu-utils lz4 tmux strace curl)
+OSB_PACKAGES_CLIENTS=(nodejs npm)
 
 # missing_packages PACKAGE...: those that are not installed, one a line.
 missing_packages() {

@@ -11,6 +11,7 @@ public sealed partial class LogEventTests
         ("src/OpenSandbox.VirtioSerial", 2_000, 2_999),
         ("src/OpenSandbox.Cgroups", 3_000, 3_999),
         ("src/OpenSandbox.Vmm", 4_000, 5_999),
+        ("src/OpenSandbox.Host", 6_000, 6_099),
     ];
 
     [Fact]

@@ -11,7 +11,8 @@ public sealed class ProjectGraphTests
         ["OpenSandbox.VirtioSerial"] = [],
         ["OpenSandbox.Cgroups"] = [],
         ["OpenSandbox.Vmm"] = ["OpenSandbox.Cgroups", "OpenSandbox.Qmp", "OpenSandbox.VirtioSerial"],
-        ["OpenSandbox.Cli"] = ["OpenSandbox.Vmm"],
+        ["OpenSandbox.Host"] = ["OpenSandbox.Vmm"],
+        ["OpenSandbox.Cli"] = ["OpenSandbox.Host", "OpenSandbox.Vmm"],
         ["OpenSandbox.Testing"] = ["OpenSandbox.Vmm"],
         ["Agent"] = ["OpenSandbox.Cgroups", "OpenSandbox.VirtioSerial"],
     };

@@ -2,6 +2,7 @@ using System.Runtime.CompilerServices;
 using System.CommandLine;
 using Microsoft.Extensions.Logging;
 using OpenSandbox.Cli.Images;
+using OpenSandbox.Cli.Parsing;
 using OpenSandbox.Cli.Reporting;
 using OpenSandbox.Host;
 using OpenSandbox.Vmm;
@@ -36,6 +37,27 @@ internal sealed class ServeCommand : Command, IHasExamples
         Description = "Listen beyond this machine without any key: whoever reaches the server can run programs on it",
     };
 
+    private readonly Option<int> _rate = new("--requests-per-second")
+    {
+        Description = "Requests a second that one key may make, in bursts of twice as many",
+        DefaultValueFactory = static _ => new ServerOptions().RequestsPerSecond,
+        HelpName = "N",
+    };
+
+    private readonly Option<int> _atOnce = new("--max-requests")
+    {
+        Description = "Requests that are worked on at once, WebSockets included",
+        DefaultValueFactory = static _ => new ServerOptions().MaxConcurrentRequests,
+        HelpName = "N",
+    };
+
+    private readonly Option<string> _grace = new("--shutdown-timeout")
+    {
+        Description = "For how long requests that are under way may go on when the server is told to stop",
+        DefaultValueFactory = static _ => "10s",
+        HelpName = "DURATION",
+    };
+
     private readonly Option<bool> _json = new("--log-json") { Description = "Write the log as JSON, one object a line" };
 
     internal ServeCommand(CommandContext context, Option<bool> verbose)
@@ -47,6 +69,9 @@ internal sealed class ServeCommand : Command, IHasExamples
         Options.Add(_publicUrl);
         Options.Add(_previewDomain);
         Options.Add(_anonymous);
+        Options.Add(_rate);
+        Options.Add(_atOnce);
+        Options.Add(_grace);
         Options.Add(_json);
         SetAction((parsed, _) => ServeAsync(parsed, verbose, context));
     }
@@ -98,6 +123,9 @@ internal sealed class ServeCommand : Command, IHasExamples
                 ApiKeysFile = parsed.GetValue(_keys) is { } file ? Path.GetFullPath(file) : null,
                 PublicUrl = parsed.GetValue(_publicUrl) is { } url ? new Uri(url) : null,
                 PreviewDomain = parsed.GetValue(_previewDomain)!,
+                RequestsPerSecond = parsed.GetValue(_rate),
+                MaxConcurrentRequests = parsed.GetValue(_atOnce),
+                ShutdownTimeout = Duration.TryParse(parsed.GetValue(_grace)!, out TimeSpan grace, out string problem) ? grace : throw new UsageException(problem),
                 AllowAnonymousRemote = parsed.GetValue(_anonymous),
                 Sandboxes = parsed.GetValue(_state) is { } state ? sandboxes with { StateDirectory = Path.GetFullPath(state) } : sandboxes,
                 Prepare = (host, cancellationToken) => ImagePreparation.EnsureAllAsync(host, new SandboxSpec().Image, steps, cancellationToken),

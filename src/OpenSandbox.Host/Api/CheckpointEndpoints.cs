@@ -14,6 +14,7 @@ internal sealed class CheckpointEndpoints(
     private const int MaxFull = 10;
     private const int MaxDiskOnly = 100;
     private const int MaxName = 256;
+    private const int MemoryStep = 128;
 
     internal void Map(IEndpointRouteBuilder routes)
     {
@@ -133,14 +134,23 @@ internal sealed class CheckpointEndpoints(
                 .ForkAsync(checkpoint.Id, 1, new ForkOptions { EnvironmentVariables = request.Envs }, context.RequestAborted)
                 .ConfigureAwait(false))[0],
             fork => descriptions.DescribeFork(fork, checkpoint, entries.Find(checkpoint.Id), request, timeout)).ConfigureAwait(false);
-        if (timeout is int seconds)
+        try
         {
-            await sandbox.SetExpiryAsync(SandboxEndpoints.ExpiryFor(seconds), context.RequestAborted).ConfigureAwait(false);
-        }
+            if (timeout is int seconds)
+            {
+                await sandbox.SetExpiryAsync(SandboxEndpoints.ExpiryFor(seconds), context.RequestAborted).ConfigureAwait(false);
+            }
 
-        if (request.MemoryMB is int memory && memory > sandbox.Limits.MemoryMib)
+            if (request.MemoryMB is int memory && memory > sandbox.Limits.MemoryMib)
+            {
+                int wanted = Math.Min(memory, sandboxes.Host.Options.MaxMemoryMib); // clients ask for more than there may be, and take what they get
+                await sandbox.ResizeAsync((wanted + MemoryStep - 1) / MemoryStep * MemoryStep, cancellationToken: context.RequestAborted).ConfigureAwait(false);
+            }
+        }
+        catch
         {
-            await sandbox.ResizeAsync(memory, cancellationToken: context.RequestAborted).ConfigureAwait(false);
+            await sandboxes.DeleteAsync(sandbox).ConfigureAwait(false); // its client does not know of it
+            throw;
         }
 
         await patches.RunAsync(sandbox).WaitAsync(context.RequestAborted).ConfigureAwait(false);

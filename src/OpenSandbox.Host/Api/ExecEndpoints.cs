@@ -171,7 +171,7 @@ internal sealed class ExecEndpoints(SandboxService sandboxes, ServerOptions opti
     private static Task<ExecResult> StartAsync(
         Sandbox sandbox, string? home, ExecRequest request, bool split, TimeSpan? timeout, int maxOutputBytes, CancellationToken cancellationToken)
     {
-        string command = request.Cmd is { Length: > 0 } text ? text : throw ApiException.Bad("cmd is required");
+        string command = request.Cmd is { } text && !string.IsNullOrWhiteSpace(text) ? text : throw ApiException.Bad("cmd is required");
         var exec = new ExecOptions
         {
             EnvironmentVariables = request.Envs ?? [],
@@ -205,7 +205,9 @@ internal sealed class ExecEndpoints(SandboxService sandboxes, ServerOptions opti
         return new ExecReply(-1, result.StandardOutput, errors.Append(TimedOutLine).ToString());
     }
 
-    private static TimeSpan? TimeoutOf(ExecRequest request) => (request.Timeout ?? DefaultTimeoutSeconds) switch
+    /// <summary>How long a command may take.</summary>
+    /// <exception cref="ApiException">400: out of range.</exception>
+    internal static TimeSpan? TimeoutOf(ExecRequest request, double whenAbsent = DefaultTimeoutSeconds) => (request.Timeout ?? whenAbsent) switch
     {
         0 => null,
         >= 0.001 and <= MaxTimeoutSeconds and double seconds => TimeSpan.FromSeconds(seconds),

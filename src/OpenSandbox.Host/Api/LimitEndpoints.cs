@@ -45,6 +45,11 @@ internal sealed class LimitEndpoints(SandboxService sandboxes, ServerOptions opt
     private async Task ResizeAsync(HttpContext context, Sandbox sandbox, LimitsBody request)
     {
         int? memory = request.MemoryMB ?? request.MaxMemoryMB;
+        if (memory is null && request is { CpuPercent: null, MaxPids: null })
+        {
+            throw ApiException.Bad("one of memoryMB, cpuPercent, maxPids is required");
+        }
+
         int largest = options.Sandboxes.MaxMemoryMib;
         if (memory is int asked && (asked < 2 * MemoryStep || asked > largest))
         {

@@ -47,7 +47,7 @@ internal sealed class SessionEndpoints(SandboxService sandboxes, ServerOptions o
             Detached = true,
             EnvironmentVariables = request.Envs ?? [],
             WorkingDirectory = request.Cwd is { Length: > 0 } directory ? directory : sandboxes.EntryOf(sandbox).WorkingDirectory,
-            Timeout = request.Timeout is double seconds and > 0 ? TimeSpan.FromSeconds(seconds) : null,
+            Timeout = ExecEndpoints.TimeoutOf(request, whenAbsent: 0),
         };
         SandboxProcess process = await sandbox.StartAsync([command, .. request.Args ?? []], start, context.RequestAborted).ConfigureAwait(false);
         await using (process.ConfigureAwait(false))
@@ -105,7 +105,8 @@ internal sealed class SessionEndpoints(SandboxService sandboxes, ServerOptions o
         {
             process = await sandbox.Processes.AttachAsync(id, new AttachOptions { Input = true }, context.RequestAborted).ConfigureAwait(false);
         }
-        catch (SandboxOperationException failure) when (failure.Code is SandboxErrorCode.NotFound or SandboxErrorCode.InvalidRequest)
+        catch (Exception failure) when (failure is ArgumentException
+            || failure is SandboxOperationException { Code: SandboxErrorCode.NotFound or SandboxErrorCode.InvalidRequest })
         {
             throw new ApiException(StatusCodes.Status404NotFound, $"session not found: {id}", failure);
         }

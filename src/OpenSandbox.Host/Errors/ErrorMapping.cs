@@ -32,9 +32,16 @@ internal static class ErrorMapping
         _ => throw new ArgumentOutOfRangeException(nameof(code), code, "a code without a status"),
     };
 
-    private static int StatusOf(SandboxException failure) => failure is SandboxStateException { Actual: SandboxState.Stopped or SandboxState.Stopping }
-        ? StatusCodes.Status410Gone
-        : StatusOf(failure.Code);
+    internal static int StatusOf(SandboxException failure) => failure switch
+    {
+        SandboxStateException { Actual: SandboxState.Stopped or SandboxState.Stopping } => StatusCodes.Status410Gone,
+        SandboxOperationException { Code: SandboxErrorCode.OperationFailed, Errno: int errno } when IsOfTheRequest(errno) => StatusCodes.Status400BadRequest,
+        _ => StatusOf(failure.Code),
+    };
+
+    /// <summary>Whether the guest's kernel says with it that something cannot be done as it was asked for, and nobody is to blame but who asked.</summary>
+    private static bool IsOfTheRequest(int errno) =>
+        errno is 7 /* E2BIG */ or 8 /* ENOEXEC */ or 20 /* ENOTDIR */ or 21 /* EISDIR */ or 22 /* EINVAL */ or 36 /* ENAMETOOLONG */ or 40 /* ELOOP */;
 
     /// <summary><c>NoSpace</c> is <c>no_space</c>.</summary>
     internal static string CodeOf(SandboxErrorCode code) =>

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Microsoft.AspNetCore.Connections;
 using OpenSandbox.Host.Json;
 using OpenSandbox.Vmm;
 
@@ -27,9 +28,10 @@ internal sealed class ErrorMiddleware(RequestDelegate next, ILogger<ErrorMiddlew
                 await WriteAsync(context, Unrouted(context)).ConfigureAwait(false);
             }
         }
-        catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)
+        catch (Exception gone) when (gone is ConnectionResetException
+            || (gone is OperationCanceledException or IOException && context.RequestAborted.IsCancellationRequested))
         {
-            // The client has gone: nobody is left to be answered.
+            context.Abort(); // the client has gone: nobody is left to be answered, and what it had still to send does not come
         }
         catch (Exception failure)
         {
@@ -76,6 +78,11 @@ internal sealed class ErrorMiddleware(RequestDelegate next, ILogger<ErrorMiddlew
         int status => new ApiException(status, $"the request was refused with status {status}"),
     };
 
+    /// <summary>The message without the name of the method's parameter.</summary>
+    private static string Without(ArgumentException argument) => argument.ParamName is { } name
+        ? argument.Message.Replace($" (Parameter '{name}')", "", StringComparison.Ordinal)
+        : argument.Message;
+
     private ApiException Translate(HttpContext context, Exception failure)
     {
         switch (failure)
@@ -87,9 +94,9 @@ internal sealed class ErrorMiddleware(RequestDelegate next, ILogger<ErrorMiddlew
             case BadHttpRequestException bad:
                 return new ApiException(bad.StatusCode, bad.Message, bad);
             case JsonException json:
-                return ApiException.Bad($"invalid JSON: {json.Message}");
+                return ApiException.Bad(JsonBody.Describe(json));
             case ArgumentException argument:
-                return ApiException.Bad(argument.Message); // what a client asks for is checked by the library, which says what is wrong with it
+                return ApiException.Bad(Without(argument)); // what a client asks for is checked by the library, which says what is wrong with it
             case OperationCanceledException:
                 return new ApiException(503, "the server is being stopped") { Retryable = true, RetryAfter = 1 };
             default:

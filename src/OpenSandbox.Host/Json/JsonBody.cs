@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
+using System.Text.Unicode;
 using OpenSandbox.Host.Errors;
 
 namespace OpenSandbox.Host.Json;
@@ -18,13 +19,25 @@ internal static class JsonBody
         ReadOnlySpan<byte> bytes = content.GetBuffer().AsSpan(0, (int)content.Length);
         try
         {
-            return JsonSerializer.Deserialize(bytes.IsEmpty ? "{}"u8 : bytes, shape) ?? throw ApiException.Bad("invalid JSON: an object is expected, not null");
+            if (!Utf8.IsValid(bytes))
+            {
+                throw ApiException.Bad("invalid JSON: it is not UTF-8"); // the reader would skip it where it is not interested
+            }
+
+            T value = JsonSerializer.Deserialize(bytes.IsEmpty ? "{}"u8 : bytes, shape) ?? throw ApiException.Bad("invalid JSON: an object is expected, not null");
+            (value as IChecked)?.Check();
+            return value;
         }
         catch (JsonException wrong)
         {
-            throw new ApiException(StatusCodes.Status400BadRequest, $"invalid JSON: {wrong.Message}", wrong);
+            throw new ApiException(StatusCodes.Status400BadRequest, Describe(wrong), wrong);
         }
     }
+
+    /// <summary>What is wrong with a document, in the client's terms: the reader's own messages name types of this program.</summary>
+    internal static string Describe(JsonException wrong) => wrong.InnerException is JsonException syntax
+        ? $"invalid JSON: {syntax.Message}"
+        : $"invalid JSON: the value at {wrong.Path ?? "$"} is not of the type that belongs there";
 
     /// <summary>Answers with JSON.</summary>
     internal static async Task WriteAsync<T>(HttpContext context, T body, JsonTypeInfo<T> shape, int status = StatusCodes.Status200OK)

@@ -1,5 +1,6 @@
 using System.Net;
 using OpenSandbox.Host.Errors;
+using OpenSandbox.Host.Protection;
 
 namespace OpenSandbox.Host.Security;
 
@@ -8,7 +9,7 @@ namespace OpenSandbox.Host.Security;
 /// A server without keys trusts every program of its machine, but not web pages that a browser on it shows: such a request has an Origin,
 /// or a Host that is a name of the page's choosing (DNS rebinding).
 /// </remarks>
-internal sealed class AccessMiddleware(RequestDelegate next, ApiKeyStore keys, ServerOptions options)
+internal sealed class AccessMiddleware(RequestDelegate next, ApiKeyStore keys, RequestRates rates, ServerOptions options)
 {
     /// <summary>The client's id in <see cref="HttpContext.Items"/>.</summary>
     internal static readonly object ClientId = new();
@@ -26,6 +27,11 @@ internal sealed class AccessMiddleware(RequestDelegate next, ApiKeyStore keys, S
                 CheckOrigin(context);
             }
 
+            if (!open.IsProbe)
+            {
+                rates.CountAddress(context);
+            }
+
             await next(context).ConfigureAwait(false);
             return;
         }
@@ -36,19 +42,23 @@ internal sealed class AccessMiddleware(RequestDelegate next, ApiKeyStore keys, S
             string key = KeyOf(context.Request);
             if (key.Length == 0)
             {
+                rates.CountAddress(context);
                 throw new ApiException(StatusCodes.Status401Unauthorized, "missing API key");
             }
 
             if (!keys.Accepts(key, out string client))
             {
+                rates.CountAddress(context); // keys cannot be guessed faster than that
                 throw new ApiException(StatusCodes.Status403Forbidden, "invalid API key");
             }
 
             context.Items[ClientId] = client;
+            rates.CountClient(client);
         }
         else
         {
             CheckOrigin(context);
+            rates.CountAddress(context);
         }
 
         await next(context).ConfigureAwait(false);

@@ -1,3 +1,5 @@
+using System.Diagnostics;
+using System.Diagnostics.Metrics;
 using System.Net;
 using System.Text;
 using Microsoft.AspNetCore.Hosting;
@@ -9,11 +11,14 @@ using OpenSandbox.Host.Checkpoints;
 using OpenSandbox.Host.Errors;
 using OpenSandbox.Host.Images;
 using OpenSandbox.Host.Json;
+using OpenSandbox.Host.Metrics;
 using OpenSandbox.Host.Previews;
+using OpenSandbox.Host.Protection;
 using OpenSandbox.Host.Records;
 using OpenSandbox.Host.Sandboxes;
 using OpenSandbox.Host.Scaling;
 using OpenSandbox.Host.Security;
+using OpenSandbox.Host.Telemetry;
 using OpenSandbox.Host.Usage;
 using OpenSandbox.Vmm;
 
@@ -35,6 +40,10 @@ public sealed class OpenSandboxServer : IAsyncDisposable
     /// <summary>Where it can be reached: a URL, or the path of its socket. With port 0 the port that was chosen stands in it.</summary>
     public string Address => _application.Urls.First();
 
+    /// <summary>What it serves.</summary>
+    internal IEnumerable<RouteEndpoint> Routes =>
+        ((IEndpointRouteBuilder)_application).DataSources.SelectMany(static source => source.Endpoints).OfType<RouteEndpoint>();
+
     /// <summary>Starts a server.</summary>
     /// <param name="options">How. Default: all defaults.</param>
     /// <param name="configureLogging">Where the log goes. Default: nowhere.</param>
@@ -50,9 +59,16 @@ public sealed class OpenSandboxServer : IAsyncDisposable
         WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
         configureLogging?.Invoke(builder.Logging);
+        OtlpExport.AddLog(builder.Logging);
         builder.WebHost.ConfigureKestrel(kestrel => Configure(kestrel, options));
         builder.Services.AddSingleton(options);
         builder.Services.AddSingleton<ServerState>();
+        builder.Services.AddSingleton<RequestRates>();
+        builder.Services.AddSingleton(services => new Readiness(
+            services.GetRequiredService<ServerState>(), () => new DriveInfo(options.Sandboxes.StateDirectory).AvailableFreeSpace));
+        builder.Services.AddSingleton(services => new MetricsReport(services.GetRequiredService<IMeterFactory>()));
+        builder.Services.AddSingleton<OtlpExport>(static _ => new OtlpExport());
+        builder.Services.AddSingleton<OperatorEndpoints>();
         builder.Services.Configure<HostOptions>(hosting => hosting.ShutdownTimeout = options.ShutdownTimeout);
         SandboxHost? host = null;
         builder.Services.AddSingleton(_ => host!);
@@ -106,6 +122,7 @@ public sealed class OpenSandboxServer : IAsyncDisposable
         try
         {
             ILogger logger = application.Services.GetRequiredService<ILoggerFactory>().CreateLogger<OpenSandboxServer>();
+            _ = application.Services.GetRequiredService<OtlpExport>();
             CheckAccess(options, application.Services.GetRequiredService<ApiKeyStore>(), logger);
             host = await SandboxHost
                 .StartAsync(options.Sandboxes, application.Services.GetRequiredService<ILoggerFactory>(), cancellationToken)
@@ -116,12 +133,16 @@ public sealed class OpenSandboxServer : IAsyncDisposable
             }
 
             Map(application);
+            ServerState state = application.Services.GetRequiredService<ServerState>();
+            application.Lifetime.ApplicationStopping.Register(() => state.NotReady = "it is being stopped");
+            application.Services.GetRequiredService<DiagnosticListener>()
+                .Subscribe(new RefusedRequests(), static name => name == RefusedRequests.EventName);
             SandboxService sandboxes = application.Services.GetRequiredService<SandboxService>();
             _ = application.Services.GetRequiredService<UsageMeter>(); // it listens from here on
             await sandboxes.RecoverAsync(cancellationToken).ConfigureAwait(false);
             application.Services.GetRequiredService<ImageService>().Recover();
             await application.StartAsync(cancellationToken).ConfigureAwait(false);
-            application.Services.GetRequiredService<ServerState>().NotReady = null;
+            state.NotReady = null;
             var server = new OpenSandboxServer(application, host);
             HostLog.Listening(logger, server.Address, options.Sandboxes.StateDirectory);
             return server;
@@ -146,7 +167,6 @@ public sealed class OpenSandboxServer : IAsyncDisposable
     /// <summary>Stops the server. Sandboxes run on, or stay hibernated.</summary>
     public async ValueTask DisposeAsync()
     {
-        _application.Services.GetRequiredService<ServerState>().NotReady = "it is being stopped";
         await _application.StopAsync(CancellationToken.None).ConfigureAwait(false);
         await _application.DisposeAsync().ConfigureAwait(false);
         await _host.DisposeAsync().ConfigureAwait(false);
@@ -179,25 +199,41 @@ public sealed class OpenSandboxServer : IAsyncDisposable
         kestrel.Limits.MaxRequestHeadersTotalSize = 32 << 10;
         kestrel.Limits.MaxRequestLineSize = 16 << 10;
         kestrel.Limits.RequestHeadersTimeout = TimeSpan.FromSeconds(15);
+        kestrel.Limits.MaxRequestHeaderCount = 100;
+        kestrel.Limits.MinRequestBodyDataRate = new MinDataRate(bytesPerSecond: 240, gracePeriod: TimeSpan.FromSeconds(5));
         kestrel.Limits.KeepAliveTimeout = TimeSpan.FromMinutes(2);
         if (options.Listen.EndPoint is IPEndPoint endPoint)
         {
-            kestrel.Listen(endPoint);
+            kestrel.Listen(endPoint, ConfigureEndpoint);
         }
         else
         {
-            kestrel.ListenUnixSocket(options.Listen.SocketPath!);
+            kestrel.ListenUnixSocket(options.Listen.SocketPath!, ConfigureEndpoint);
         }
+    }
+
+    private static void ConfigureEndpoint(ListenOptions endpoint)
+    {
+        endpoint.Protocols = HttpProtocols.Http1;
+        RefusedRequests.Use(endpoint);
     }
 
     private static void Map(WebApplication application)
     {
         application.UseMiddleware<ErrorMiddleware>();
         application.UseRouting();
+        application.UseMiddleware<LoadMiddleware>();
         application.UseMiddleware<PreviewMiddleware>(); // before keys are asked for: previews have tokens of their own
+        application.UseSwaggerUI(static page =>
+        {
+            page.RoutePrefix = "docs";
+            page.DocumentTitle = "OpenSandbox";
+            page.SwaggerEndpoint(OperatorEndpoints.DocumentPath, "OpenSandbox");
+        });
         application.UseMiddleware<AccessMiddleware>();
         application.UseWebSockets(new WebSocketOptions { KeepAliveInterval = TimeSpan.FromSeconds(30), KeepAliveTimeout = TimeSpan.FromSeconds(30) });
         application.Services.GetRequiredService<HealthEndpoints>().Map(application);
+        application.Services.GetRequiredService<OperatorEndpoints>().Map(application);
         application.Services.GetRequiredService<SandboxEndpoints>().Map(application);
         application.Services.GetRequiredService<ExecEndpoints>().Map(application);
         application.Services.GetRequiredService<SessionEndpoints>().Map(application);

@@ -1,7 +1,9 @@
+using OpenSandbox.Host.Json;
+
 namespace OpenSandbox.Host.Api;
 
 /// <summary>A checkpoint to be made.</summary>
-internal sealed record CheckpointRequest
+internal sealed record CheckpointRequest : IChecked
 {
     public string? Name { get; init; }
 
@@ -11,4 +13,10 @@ internal sealed record CheckpointRequest
     public bool? PromoteToFull { get; init; }
 
     public RetentionPolicy? RetentionPolicy { get; init; }
+
+    /// <inheritdoc/>
+    public void Check()
+    {
+        Checks.Text(Name, 256, "name");
+    }
 }

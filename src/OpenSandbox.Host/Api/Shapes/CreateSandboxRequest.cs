@@ -1,9 +1,10 @@
 using System.Text.Json;
+using OpenSandbox.Host.Json;
 
 namespace OpenSandbox.Host.Api;
 
 /// <summary><c>POST /api/sandboxes</c>. Everything may be left out.</summary>
-internal sealed record CreateSandboxRequest
+internal sealed record CreateSandboxRequest : IChecked
 {
     public string? TemplateID { get; init; }
 
@@ -39,4 +40,13 @@ internal sealed record CreateSandboxRequest
 
     /// <summary>Not supported.</summary>
     public JsonElement? Webhooks { get; init; }
+
+    /// <inheritdoc/>
+    public void Check()
+    {
+        Checks.Text(Alias, 256, "alias");
+        Checks.Metadata(Metadata);
+        Checks.Environment(Envs);
+        Checks.List(EgressAllowlist, "egressAllowlist");
+    }
 }

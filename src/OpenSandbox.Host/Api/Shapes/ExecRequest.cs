@@ -1,7 +1,9 @@
+using OpenSandbox.Host.Json;
+
 namespace OpenSandbox.Host.Api;
 
 /// <summary>A command: <c>exec/run</c>, <c>exec/run-async</c> and <c>exec</c>.</summary>
-internal sealed record ExecRequest
+internal sealed record ExecRequest : IChecked
 {
     public string? Cmd { get; init; }
 
@@ -16,4 +18,13 @@ internal sealed record ExecRequest
 
     /// <summary>How long a session goes on when its last client has left, seconds.</summary>
     public int? MaxRunAfterDisconnect { get; init; }
+
+    /// <inheritdoc/>
+    public void Check()
+    {
+        Checks.Text(Cmd, int.MaxValue, "cmd");
+        Checks.List(Args, "args");
+        Checks.Map(Envs, "envs");
+        Checks.Text(Cwd, 4_095, "cwd");
+    }
 }
