@@ -1,3 +1,4 @@
+using System.Collections.ObjectModel;
 using OpenSandbox.Host.Checkpoints;
 using OpenSandbox.Host.Errors;
 using OpenSandbox.Host.Json;
@@ -37,6 +38,15 @@ internal sealed class CheckpointEndpoints(
             _ => throw ApiException.Bad($"kind '{request.Kind}': full or disk_only"),
         };
         int? keep = KeptOf(request.RetentionPolicy);
+        // A name is looked for and taken in one go.
+        SandboxCheckpoint made = await sandboxes.Gates
+            .RunAsync(sandbox.Id, () => MakeAsync(sandbox, name, kind, keep, context.RequestAborted), context.RequestAborted)
+            .ConfigureAwait(false);
+        await JsonBody.WriteAsync(context, Describe(made), HostJsonContext.Default.CheckpointReply, StatusCodes.Status201Created).ConfigureAwait(false);
+    }
+
+    private async Task<SandboxCheckpoint> MakeAsync(Sandbox sandbox, string name, CheckpointKind kind, int? keep, CancellationToken cancellationToken)
+    {
         IReadOnlyList<SandboxCheckpoint> there = sandbox.ListCheckpoints();
         if (there.Any(checkpoint => checkpoint.Name == name))
         {
@@ -50,7 +60,7 @@ internal sealed class CheckpointEndpoints(
         }
 
         SandboxCheckpoint made = await sandbox
-            .CheckpointAsync(new CheckpointOptions { Name = name, Kind = kind }, context.RequestAborted)
+            .CheckpointAsync(new CheckpointOptions { Name = name, Kind = kind }, cancellationToken)
             .ConfigureAwait(false);
         SandboxEntry entry = sandboxes.EntryOf(sandbox);
         await Task.Run(
@@ -60,6 +70,7 @@ internal sealed class CheckpointEndpoints(
                 MemoryMib = sandbox.Limits.MemoryMib,
                 CpuCount = entry.CpuCount,
                 Metadata = entry.Metadata,
+                EnvironmentVariables = new Dictionary<string, string>(sandbox.Spec.EnvironmentVariables, StringComparer.Ordinal),
                 WorkingDirectory = entry.WorkingDirectory,
                 PreviewTokenDigest = entry.PreviewTokenDigest,
             }),
@@ -69,7 +80,16 @@ internal sealed class CheckpointEndpoints(
             await RetainAsync(sandbox, made, Math.Min(count, limit)).ConfigureAwait(false);
         }
 
-        await JsonBody.WriteAsync(context, Describe(made), HostJsonContext.Default.CheckpointReply, StatusCodes.Status201Created).ConfigureAwait(false);
+        return made;
+    }
+
+    /// <summary>The checkpoints of the route's sandbox. They outlive it: that may have been deleted.</summary>
+    /// <exception cref="ApiException">404: neither is there.</exception>
+    private IReadOnlyList<SandboxCheckpoint> ListOf(HttpContext context)
+    {
+        string id = context.Text("id");
+        SandboxCheckpoint[] all = [.. sandboxes.Host.ListCheckpoints(id).Where(static checkpoint => !checkpoint.Retained)]; // not the disks of images
+        return all.Length > 0 || sandboxes.TryGetEntry(id, out _) ? all : throw ApiException.NotFound("sandbox not found");
     }
 
     /// <summary>Deletes the oldest ones of a kind, up to the new one: as many are left as may be.</summary>
@@ -93,8 +113,7 @@ internal sealed class CheckpointEndpoints(
 
     private Task ListAsync(HttpContext context)
     {
-        Sandbox sandbox = context.Sandbox(sandboxes);
-        CheckpointReply[] rows = [.. sandbox.ListCheckpoints().OrderByDescending(static checkpoint => checkpoint.CreatedAt).Select(Describe)];
+        CheckpointReply[] rows = [.. ListOf(context).OrderByDescending(static checkpoint => checkpoint.CreatedAt).Select(Describe)];
         return JsonBody.WriteAsync(context, rows, HostJsonContext.Default.CheckpointReplyArray);
     }
 
@@ -102,7 +121,9 @@ internal sealed class CheckpointEndpoints(
     {
         Sandbox sandbox = context.Sandbox(sandboxes);
         SandboxCheckpoint checkpoint = Find(sandbox.ListCheckpoints(), context);
-        await sandbox.RestoreAsync(checkpoint.Id, cancellationToken: context.RequestAborted).ConfigureAwait(false);
+        await sandboxes.Gates
+            .RunAsync(sandbox.Id, () => sandbox.RestoreAsync(checkpoint.Id, cancellationToken: context.RequestAborted), context.RequestAborted)
+            .ConfigureAwait(false);
         await Task.Run(
             () => sandboxes.Entries.Change(sandbox.Id, entry => entry with { FromCheckpoint = checkpoint.Id, PatchesApplied = 0, PatchError = null }),
             CancellationToken.None).ConfigureAwait(false);
@@ -113,8 +134,7 @@ internal sealed class CheckpointEndpoints(
 
     private async Task DeleteAsync(HttpContext context)
     {
-        Sandbox sandbox = context.Sandbox(sandboxes);
-        SandboxCheckpoint checkpoint = Find(sandbox.ListCheckpoints(), context);
+        SandboxCheckpoint checkpoint = Find(ListOf(context), context);
         await DeleteAsync(checkpoint).ConfigureAwait(false);
         context.Response.StatusCode = StatusCodes.Status204NoContent;
     }
@@ -129,18 +149,18 @@ internal sealed class CheckpointEndpoints(
 
         SandboxCheckpoint checkpoint = Find(sandboxes.Host.ListCheckpoints(), context);
         int? timeout = SandboxEndpoints.TimeoutOf(request.Timeout);
+        var differences = new ForkOptions
+        {
+            EnvironmentVariables = EnvironmentOf(entries.Find(checkpoint.Id), request),
+            Lifetime = SandboxLifetime.Detached,
+            Expiry = timeout is int seconds ? SandboxEndpoints.ExpiryFor(seconds) : checkpoint.Retained ? descriptions.DefaultExpiry : null,
+            Labels = checkpoint.Retained ? ReadOnlyDictionary<string, string>.Empty : null, // what an image was built in says so
+        };
         (Sandbox sandbox, SandboxEntry entry) = await sandboxes.AdoptAsync(
-            async () => (await sandboxes.Host
-                .ForkAsync(checkpoint.Id, 1, new ForkOptions { EnvironmentVariables = request.Envs }, context.RequestAborted)
-                .ConfigureAwait(false))[0],
+            async () => (await sandboxes.Host.ForkAsync(checkpoint.Id, 1, differences, context.RequestAborted).ConfigureAwait(false))[0],
             fork => descriptions.DescribeFork(fork, checkpoint, entries.Find(checkpoint.Id), request, timeout)).ConfigureAwait(false);
         try
         {
-            if (timeout is int seconds)
-            {
-                await sandbox.SetExpiryAsync(SandboxEndpoints.ExpiryFor(seconds), context.RequestAborted).ConfigureAwait(false);
-            }
-
             if (request.MemoryMB is int memory && memory > sandbox.Limits.MemoryMib)
             {
                 int wanted = Math.Min(memory, sandboxes.Host.Options.MaxMemoryMib); // clients ask for more than there may be, and take what they get
@@ -160,6 +180,23 @@ internal sealed class CheckpointEndpoints(
             MemoryMB = request.MemoryMB is null ? null : sandbox.Limits.MemoryMib,
         };
         await JsonBody.WriteAsync(context, reply, HostJsonContext.Default.SandboxReply, StatusCodes.Status201Created).ConfigureAwait(false);
+    }
+
+    /// <summary>The parent's variables, and above them those of the request; nothing: just the parent's.</summary>
+    private static Dictionary<string, string>? EnvironmentOf(CheckpointEntry? saved, ForkRequest request)
+    {
+        if (request.Envs is not { Count: > 0 } own)
+        {
+            return null;
+        }
+
+        var environment = new Dictionary<string, string>(saved?.EnvironmentVariables ?? [], StringComparer.Ordinal);
+        foreach ((string name, string value) in own)
+        {
+            environment[name] = value;
+        }
+
+        return environment;
     }
 
     internal static SandboxCheckpoint Find(IReadOnlyList<SandboxCheckpoint> checkpoints, HttpContext context)

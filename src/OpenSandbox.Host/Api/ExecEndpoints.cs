@@ -1,5 +1,3 @@
-using System.Collections.Concurrent;
-using System.Diagnostics;
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
@@ -11,13 +9,12 @@ using OpenSandbox.Vmm;
 namespace OpenSandbox.Host.Api;
 
 /// <summary>Commands that are run to their end: <c>exec/run</c>, <c>exec/run-async</c> and its results.</summary>
-internal sealed class ExecEndpoints(SandboxService sandboxes, ServerOptions options, ILogger<ExecEndpoints> logger)
+internal sealed class ExecEndpoints(SandboxService sandboxes, ServerOptions options)
 {
     private const double DefaultTimeoutSeconds = 60;
     private const double MaxTimeoutSeconds = 7 * 86_400;
     private const int MaxOutputBytes = 1 << 20;
     private const int MaxRunOutputBytes = 64 << 20;
-    private const int MaxHandles = 4_096;
     private const string TimedOutLine = "Process timed out";
 
     /// <summary>Characters that need a shell; without one a command line is split at white space.</summary>
@@ -26,11 +23,10 @@ internal sealed class ExecEndpoints(SandboxService sandboxes, ServerOptions opti
 
     private static readonly TimeSpan s_inlineHold = TimeSpan.FromMilliseconds(400);
     private static readonly TimeSpan s_longPoll = TimeSpan.FromMilliseconds(500);
-    private static readonly TimeSpan s_keepAfterEnd = TimeSpan.FromMinutes(10);
     private static readonly TimeSpan s_silenceLimit = TimeSpan.FromSeconds(30);
     private static readonly TimeSpan s_keepAlive = TimeSpan.FromSeconds(15);
 
-    private readonly ConcurrentDictionary<(string SandboxId, string ExecId), Handle> _handles = new();
+    private readonly ExecResults _results = new(options.Sandboxes.TimeProvider);
 
     internal void Map(IEndpointRouteBuilder routes)
     {
@@ -93,9 +89,9 @@ internal sealed class ExecEndpoints(SandboxService sandboxes, ServerOptions opti
     {
         Sandbox sandbox = context.Sandbox(sandboxes);
         ExecRequest request = await JsonBody.ReadAsync(context, HostJsonContext.Default.ExecRequest).ConfigureAwait(false);
-        if (_handles.Count >= MaxHandles)
+        if (!_results.HasRoom)
         {
-            throw new ApiException(StatusCodes.Status429TooManyRequests, $"more than {MaxHandles} commands are under way or not yet forgotten")
+            throw new ApiException(StatusCodes.Status429TooManyRequests, $"{ExecResults.MaxRunning} commands are under way already")
             {
                 Retryable = true,
                 RetryAfter = 1,
@@ -104,10 +100,9 @@ internal sealed class ExecEndpoints(SandboxService sandboxes, ServerOptions opti
 
         // The client may go: the command does not.
         bool wasAwake = sandbox.State == SandboxState.Running;
-        var handle = new Handle(
+        var handle = new ExecHandle(
             RandomNumberGenerator.GetHexString(8, lowercase: true),
             options.Sandboxes.TimeProvider.GetUtcNow(),
-            Stopwatch.GetTimestamp(),
             StartAsync(sandbox, sandboxes.EntryOf(sandbox).WorkingDirectory, request, split: false, TimeoutOf(request), MaxOutputBytes, CancellationToken.None));
         try
         {
@@ -123,8 +118,7 @@ internal sealed class ExecEndpoints(SandboxService sandboxes, ServerOptions opti
             // It takes longer: the client asks again.
         }
 
-        _handles[(sandbox.Id, handle.Id)] = handle;
-        _ = ForgetAsync(sandbox.Id, handle);
+        _results.Add(sandbox.Id, handle);
         await JsonBody.WriteAsync(
             context,
             new ExecHandleReply(handle.Id, true, handle.StartedAt),
@@ -134,7 +128,7 @@ internal sealed class ExecEndpoints(SandboxService sandboxes, ServerOptions opti
 
     private async Task ResultAsync(HttpContext context)
     {
-        if (!_handles.TryGetValue((context.Text("id"), context.Text("execId")), out Handle? handle))
+        if (!_results.TryGet(context.Text("id"), context.Text("execId"), out ExecHandle? handle))
         {
             _ = context.Sandbox(sandboxes);
             throw ApiException.NotFound("execution not found");
@@ -175,18 +169,31 @@ internal sealed class ExecEndpoints(SandboxService sandboxes, ServerOptions opti
         var exec = new ExecOptions
         {
             EnvironmentVariables = request.Envs ?? [],
-            WorkingDirectory = request.Cwd is { Length: > 0 } directory ? directory : home,
+            WorkingDirectory = request.Cwd is { Length: > 0 } directory ? directory : home ?? Routes.Home,
             Timeout = timeout,
             MaxOutputBytes = maxOutputBytes,
         };
-        if (request.Args is { Length: > 0 } || !split)
+        return sandbox.ExecAsync(CommandOf(command, request.Args, split), exec, cancellationToken);
+    }
+
+    /// <summary>What is executed. Without arguments a command that cannot be the name of a program is a line for the shell.</summary>
+    /// <param name="command">The program, or the line.</param>
+    /// <param name="arguments">The program's arguments.</param>
+    /// <param name="split">Whether a line that needs no shell is split at white space instead.</param>
+    internal static string[] CommandOf(string command, string[]? arguments, bool split)
+    {
+        if (arguments is { Length: > 0 })
         {
-            return sandbox.ExecAsync([command, .. request.Args ?? []], exec, cancellationToken);
+            return [command, .. arguments];
         }
 
-        return command.AsSpan().ContainsAny(s_shellCharacters)
-            ? sandbox.ExecAsync(["/bin/sh", "-c", command], exec, cancellationToken)
-            : sandbox.ExecAsync(command.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries), exec, cancellationToken);
+        if (command.AsSpan().ContainsAny(s_shellCharacters))
+        {
+            return ["/bin/sh", "-c", command];
+        }
+
+        string[] words = command.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries);
+        return words.Length == 1 || split ? words : ["/bin/sh", "-c", command];
     }
 
     private static ExecReply Describe(ExecResult result)
@@ -213,21 +220,4 @@ internal sealed class ExecEndpoints(SandboxService sandboxes, ServerOptions opti
         >= 0.001 and <= MaxTimeoutSeconds and double seconds => TimeSpan.FromSeconds(seconds),
         double wrong => throw ApiException.Bad($"timeout of {wrong} s: it must be from 0 (none) to {MaxTimeoutSeconds}"),
     };
-
-    private async Task ForgetAsync(string sandboxId, Handle handle)
-    {
-        try
-        {
-            await ((Task)handle.Running).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            await Task.Delay(s_keepAfterEnd, options.Sandboxes.TimeProvider).ConfigureAwait(false);
-            _handles.TryRemove((sandboxId, handle.Id), out _);
-        }
-        catch (Exception failure)
-        {
-            // The boundary of a task that nobody awaits.
-            HostLog.BackgroundFailed(logger, sandboxId, "forgetting a command", failure);
-        }
-    }
-
-    private sealed record Handle(string Id, DateTimeOffset StartedAt, long Started, Task<ExecResult> Running);
 }

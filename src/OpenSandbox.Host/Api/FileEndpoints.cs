@@ -11,7 +11,6 @@ namespace OpenSandbox.Host.Api;
 /// <summary>Files of a sandbox, with a key or by a URL that carries its own permission.</summary>
 internal sealed class FileEndpoints(SandboxService sandboxes, UrlSigner signer, ServerOptions options)
 {
-    private const string Home = "/home/sandbox";
     private const int FileMode = 0x1A4; // 0644
     private const int DefaultExpirySeconds = 3_600;
     private const int MaxExpirySeconds = 86_400;
@@ -41,7 +40,7 @@ internal sealed class FileEndpoints(SandboxService sandboxes, UrlSigner signer, 
             throw ApiException.Bad($"path: at most {MaxPath} characters, none of them NUL");
         }
 
-        return path.StartsWith('/') ? path : $"{Home}/{path}";
+        return path.StartsWith('/') ? path : $"{Routes.Home}/{path}";
     }
 
     private static string PathOf(HttpContext context) => Absolute(context.RequiredQuery("path"));
@@ -165,6 +164,7 @@ internal sealed class FileEndpoints(SandboxService sandboxes, UrlSigner signer, 
     {
         string path = context.RequiredQuery("path");
         string signature = context.RequiredQuery("signature");
+        context.Response.Headers.AccessControlAllowOrigin = "*"; // who has the URL may use it from any page
         if (!long.TryParse(context.RequiredQuery("expires"), NumberStyles.None, CultureInfo.InvariantCulture, out long expires))
         {
             throw ApiException.Bad("expires: a time in seconds");

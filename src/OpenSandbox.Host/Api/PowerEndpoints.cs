@@ -25,7 +25,7 @@ internal sealed class PowerEndpoints(SandboxService sandboxes)
         for (int attempt = 1; ; attempt++)
         {
             // Whoever has begun to restart it ends it: half-way it would be asleep.
-            if (await RestartAsync(sandbox).ConfigureAwait(false))
+            if (await sandboxes.Gates.RunAsync(sandbox.Id, () => RestartAsync(sandbox), context.RequestAborted).ConfigureAwait(false))
             {
                 break;
             }

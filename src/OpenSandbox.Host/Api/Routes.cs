@@ -7,6 +7,9 @@ namespace OpenSandbox.Host.Api;
 /// <summary>What handlers share.</summary>
 internal static class Routes
 {
+    /// <summary>Where commands, terminals and relative paths begin that nothing else is said of.</summary>
+    internal const string Home = "/home/sandbox";
+
     private const int MaxId = 64;
 
     /// <summary>A value of the route.</summary>

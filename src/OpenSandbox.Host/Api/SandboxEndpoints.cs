@@ -157,6 +157,7 @@ internal sealed class SandboxEndpoints(SandboxService sandboxes, PatchRunner pat
             EnvironmentVariables = environment,
             Egress = spec.Egress,
             Lifetime = spec.Lifetime,
+            Labels = spec.Labels,
             Expiry = spec.Expiry,
         };
         (Sandbox sandbox, SandboxEntry entry) = await sandboxes.AdoptAsync(
@@ -245,9 +246,12 @@ internal sealed class SandboxEndpoints(SandboxService sandboxes, PatchRunner pat
     {
         Sandbox sandbox = context.Sandbox(sandboxes);
         var reply = new SandboxReply { SandboxID = sandbox.Id, Status = "hibernated" };
-        if (sandbox.State != SandboxState.Hibernated)
+        SandboxHibernation? saved = await sandboxes.Gates.RunAsync(
+            sandbox.Id,
+            async () => sandbox.State == SandboxState.Hibernated ? null : await sandbox.HibernateAsync(context.RequestAborted).ConfigureAwait(false),
+            context.RequestAborted).ConfigureAwait(false);
+        if (saved is not null)
         {
-            SandboxHibernation saved = await sandbox.HibernateAsync(context.RequestAborted).ConfigureAwait(false);
             reply = reply with { HibernationKey = $"checkpoints/{sandbox.Id}/{saved.SnapshotId}", SizeBytes = saved.MemoryBytes };
         }
 
@@ -309,6 +313,9 @@ internal sealed class SandboxEndpoints(SandboxService sandboxes, PatchRunner pat
             TagsLastUpdatedAt = entry.TagsUpdatedAt,
         };
     }
+
+    /// <summary>That of a sandbox of which nothing is said.</summary>
+    internal SandboxExpiry DefaultExpiry => ExpiryFor((int)options.DefaultIdleTimeout.TotalSeconds);
 
     /// <summary>What a timeout of this dialect means: asleep until it is used again.</summary>
     internal static SandboxExpiry ExpiryFor(int seconds) => new()

@@ -1,4 +1,3 @@
-using System.Collections.Concurrent;
 using System.Net.WebSockets;
 using OpenSandbox.Host.Errors;
 using OpenSandbox.Host.Json;
@@ -11,14 +10,13 @@ namespace OpenSandbox.Host.Api;
 internal sealed class SessionEndpoints(SandboxService sandboxes, ServerOptions options, ILogger<SessionEndpoints> logger)
 {
     private const string DefaultShell = "/bin/bash";
-    private const string Home = "/home/sandbox";
     private const string TerminalType = "xterm-256color";
     private const int DefaultColumns = 80;
     private const int DefaultRows = 24;
     private const int Kill = 9;
     private const int MaxSignal = 64;
 
-    private readonly ConcurrentDictionary<(string SandboxId, string SessionId), Attachment> _attached = new();
+    private readonly Attachments _attached = new(options.Sandboxes.TimeProvider, logger);
 
     internal void Map(IEndpointRouteBuilder routes)
     {
@@ -46,15 +44,15 @@ internal sealed class SessionEndpoints(SandboxService sandboxes, ServerOptions o
         {
             Detached = true,
             EnvironmentVariables = request.Envs ?? [],
-            WorkingDirectory = request.Cwd is { Length: > 0 } directory ? directory : sandboxes.EntryOf(sandbox).WorkingDirectory,
+            WorkingDirectory = request.Cwd is { Length: > 0 } directory ? directory : sandboxes.EntryOf(sandbox).WorkingDirectory ?? Routes.Home,
             Timeout = ExecEndpoints.TimeoutOf(request, whenAbsent: 0),
         };
-        SandboxProcess process = await sandbox.StartAsync([command, .. request.Args ?? []], start, context.RequestAborted).ConfigureAwait(false);
+        SandboxProcess process = await sandbox.StartAsync(ExecEndpoints.CommandOf(command, request.Args, split: false), start, context.RequestAborted).ConfigureAwait(false);
         await using (process.ConfigureAwait(false))
         {
             if (request.MaxRunAfterDisconnect is int limit and > 0)
             {
-                AttachmentOf(sandbox, process.Id).Limit = TimeSpan.FromSeconds(limit);
+                _attached.Limit(sandbox, process.Id, TimeSpan.FromSeconds(limit));
             }
 
             var reply = new SessionReply
@@ -86,7 +84,7 @@ internal sealed class SessionEndpoints(SandboxService sandboxes, ServerOptions o
                 Running = process.IsRunning,
                 ExitCode = process.Exit?.ExitCode,
                 StartedAt = process.StartedAt,
-                AttachedClients = _attached.TryGetValue((sandbox.Id, process.Id!), out Attachment? attachment) ? attachment.Clients : 0,
+                AttachedClients = _attached.ClientsOf(sandbox, process.Id!),
             })];
         await JsonBody.WriteAsync(context, sessions, HostJsonContext.Default.SessionReplyArray).ConfigureAwait(false);
     }
@@ -118,8 +116,7 @@ internal sealed class SessionEndpoints(SandboxService sandboxes, ServerOptions o
                 throw ApiException.NotFound($"session not found: {id}");
             }
 
-            Attachment attachment = AttachmentOf(sandbox, id);
-            attachment.Enter();
+            _attached.Enter(sandbox, id);
             try
             {
                 using WebSocket socket = await context.WebSockets.AcceptWebSocketAsync().ConfigureAwait(false);
@@ -127,10 +124,7 @@ internal sealed class SessionEndpoints(SandboxService sandboxes, ServerOptions o
             }
             finally
             {
-                if (attachment.Leave() is { } limit)
-                {
-                    _ = EndLaterAsync(sandbox, id, attachment, limit);
-                }
+                _attached.Leave(sandbox, id);
             }
         }
     }
@@ -175,7 +169,7 @@ internal sealed class SessionEndpoints(SandboxService sandboxes, ServerOptions o
         var start = new StartOptions
         {
             Detached = true,
-            WorkingDirectory = Home,
+            WorkingDirectory = sandboxes.EntryOf(sandbox).WorkingDirectory ?? Routes.Home,
             Terminal = new TerminalOptions { Columns = request.Cols ?? DefaultColumns, Rows = request.Rows ?? DefaultRows, Type = TerminalType },
         };
         string shell = request.Shell is { Length: > 0 } given ? given : DefaultShell;
@@ -205,43 +199,5 @@ internal sealed class SessionEndpoints(SandboxService sandboxes, ServerOptions o
         Sandbox sandbox = context.Sandbox(sandboxes);
         await sandbox.Processes.KillAsync(context.Text("sessionId"), context.RequestAborted).ConfigureAwait(false);
         context.Response.StatusCode = StatusCodes.Status204NoContent;
-    }
-
-    private Attachment AttachmentOf(Sandbox sandbox, string id) => _attached.GetOrAdd((sandbox.Id, id), static _ => new Attachment());
-
-    private async Task EndLaterAsync(Sandbox sandbox, string id, Attachment attachment, TimeSpan limit)
-    {
-        try
-        {
-            await Task.Delay(limit, options.Sandboxes.TimeProvider).ConfigureAwait(false);
-            if (attachment.Clients == 0)
-            {
-                await sandbox.Processes.KillAsync(id).ConfigureAwait(false);
-            }
-        }
-        catch (SandboxException failure)
-        {
-            HostLog.BackgroundFailed(logger, sandbox.Id, "ending a session that nobody came back to", failure);
-        }
-        catch (Exception failure)
-        {
-            // The boundary of a task that nobody awaits.
-            HostLog.BackgroundFailed(logger, sandbox.Id, "ending a session", failure);
-        }
-    }
-
-    /// <summary>Who is attached to a session.</summary>
-    private sealed class Attachment
-    {
-        private int _clients;
-
-        internal int Clients => Volatile.Read(ref _clients);
-
-        internal TimeSpan? Limit { get; set; }
-
-        internal void Enter() => Interlocked.Increment(ref _clients);
-
-        /// <returns>How long the session may go on, if that was the last client and there is a limit.</returns>
-        internal TimeSpan? Leave() => Interlocked.Decrement(ref _clients) == 0 ? Limit : null;
     }
 }

@@ -1,4 +1,5 @@
 using Microsoft.Extensions.Hosting;
+using OpenSandbox.Host.Api;
 using OpenSandbox.Host.Records;
 using OpenSandbox.Host.Sandboxes;
 using OpenSandbox.Vmm;
@@ -104,7 +105,7 @@ internal sealed class PatchRunner : BackgroundService
     {
         try
         {
-            var options = new ExecOptions { Timeout = s_limit, MaxOutputBytes = MaxOutputBytes };
+            var options = new ExecOptions { WorkingDirectory = Routes.Home, Timeout = s_limit, MaxOutputBytes = MaxOutputBytes };
             ExecResult result = await sandbox.ExecAsync(["bash", "-c", patch.Script], options, CancellationToken.None).ConfigureAwait(false);
             if (result.ExitCode == 0 && !result.Exit.TimedOut)
             {

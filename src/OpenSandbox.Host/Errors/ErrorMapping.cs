@@ -35,6 +35,8 @@ internal static class ErrorMapping
     internal static int StatusOf(SandboxException failure) => failure switch
     {
         SandboxStateException { Actual: SandboxState.Stopped or SandboxState.Stopping } => StatusCodes.Status410Gone,
+        // The program, its directory or its user is not there, or not to be used: the sandbox is, which 404 would deny.
+        SandboxOperationException { FailedStep: not null, Code: SandboxErrorCode.NotFound or SandboxErrorCode.PermissionDenied } => StatusCodes.Status400BadRequest,
         SandboxOperationException { Code: SandboxErrorCode.OperationFailed, Errno: int errno } when IsOfTheRequest(errno) => StatusCodes.Status400BadRequest,
         _ => StatusOf(failure.Code),
     };

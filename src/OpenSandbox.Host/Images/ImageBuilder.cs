@@ -1,4 +1,5 @@
 using System.Text;
+using OpenSandbox.Host.Api;
 using OpenSandbox.Host.Errors;
 using OpenSandbox.Host.Records;
 using OpenSandbox.Vmm;
@@ -13,7 +14,11 @@ internal sealed class ImageBuilder(SandboxHost host, ServerOptions options)
     private const int FileMode = 0x1A4; // 0644
     private const int BufferBytes = 32 << 10;
     private const string User = "sandbox";
+    private const string BuilderLabel = "opensandbox.image-builder";
     private static readonly TimeSpan s_stepLimit = TimeSpan.FromMinutes(30);
+
+    /// <summary>Whether a sandbox is one that an image is built in.</summary>
+    internal static bool IsBuilder(Sandbox sandbox) => sandbox.Spec.Labels.ContainsKey(BuilderLabel);
 
     /// <summary>Does what the plan says, and keeps the disks that come of it.</summary>
     /// <exception cref="ApiException">A step failed.</exception>
@@ -33,6 +38,7 @@ internal sealed class ImageBuilder(SandboxHost host, ServerOptions options)
             {
                 MemoryMib = (memory + MemoryStep - 1) / MemoryStep * MemoryStep,
                 MaxGuestScaleMib = largest, // of the sandboxes that are made of it
+                Labels = new Dictionary<string, string>(StringComparer.Ordinal) { [BuilderLabel] = plan.Hash },
             },
             cancellationToken).ConfigureAwait(false);
         try
@@ -109,7 +115,7 @@ internal sealed class ImageBuilder(SandboxHost host, ServerOptions options)
         var start = new StartOptions
         {
             EnvironmentVariables = environment,
-            WorkingDirectory = directory,
+            WorkingDirectory = directory ?? Routes.Home,
             Timeout = s_stepLimit,
             Input = ProcessInput.Null,
         };

@@ -13,6 +13,9 @@ internal sealed record CheckpointEntry
 
     public int? CpuCount { get; init; }
 
+    /// <summary>As the sandbox's when the checkpoint was made.</summary>
+    public Dictionary<string, string> EnvironmentVariables { get; init; } = [];
+
     public string? WorkingDirectory { get; init; }
 
     public Dictionary<string, string> Metadata { get; init; } = [];

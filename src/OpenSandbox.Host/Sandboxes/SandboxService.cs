@@ -14,6 +14,9 @@ internal sealed class SandboxService(SandboxHost host, EntryStore entries, Serve
     /// <summary>What the server knows beside it.</summary>
     internal EntryStore Entries => entries;
 
+    /// <summary>For changes of a sandbox as a whole that must not come together.</summary>
+    internal SandboxGates Gates { get; } = new();
+
     /// <summary>Makes a sandbox and its entry: usable when this returns, and known to the next server.</summary>
     /// <exception cref="SandboxException">The library could not make it.</exception>
     internal Task<(Sandbox Sandbox, SandboxEntry Entry)> CreateAsync(
@@ -72,14 +75,14 @@ internal sealed class SandboxService(SandboxHost host, EntryStore entries, Serve
     /// <exception cref="ApiException">404: there is none; 410: there was one.</exception>
     internal Sandbox Get(string id)
     {
-        if (host.TryGet(id, out Sandbox? sandbox) && sandbox.State is not (SandboxState.Stopping or SandboxState.Stopped))
+        if (entries.Find(id) is not { } entry)
         {
-            return sandbox;
+            throw ApiException.NotFound("sandbox not found"); // also of those that images are built in: they are nobody's
         }
 
-        throw entries.Find(id) is { } entry
-            ? new ApiException(StatusCodes.Status410Gone, $"sandbox {id} is stopped: {entry.EndReason ?? "it was deleted"}")
-            : ApiException.NotFound("sandbox not found");
+        return entry.EndedAt is null && host.TryGet(id, out Sandbox? sandbox) && sandbox.State is not (SandboxState.Stopping or SandboxState.Stopped)
+            ? sandbox
+            : throw new ApiException(StatusCodes.Status410Gone, $"sandbox {id} is stopped: {entry.EndReason ?? "it was deleted"}");
     }
 
     /// <summary>The entry of a sandbox that exists.</summary>

@@ -37,6 +37,13 @@ internal sealed class AccessMiddleware(RequestDelegate next, ApiKeyStore keys, R
         }
 
         AllowOtherOrigins(context);
+        if (IsPreflight(context))
+        {
+            rates.CountAddress(context);
+            context.Response.StatusCode = StatusCodes.Status204NoContent;
+            return;
+        }
+
         if (keys.IsRequired)
         {
             string key = KeyOf(context.Request);
@@ -82,8 +89,26 @@ internal sealed class AccessMiddleware(RequestDelegate next, ApiKeyStore keys, R
     {
         if (keys.IsRequired)
         {
-            context.Response.Headers.AccessControlAllowOrigin = "*"; // who has the key may use it from any page
+            IHeaderDictionary headers = context.Response.Headers;
+            headers.AccessControlAllowOrigin = "*"; // who has the key may use it from any page
+            headers.AccessControlExposeHeaders = "X-Request-Id, Retry-After";
         }
+    }
+
+    /// <summary>Whether a browser asks what a page may do, which it does without the key; it is told all that there is.</summary>
+    private bool IsPreflight(HttpContext context)
+    {
+        HttpRequest request = context.Request;
+        if (!keys.IsRequired || !HttpMethods.IsOptions(request.Method) || request.Headers.AccessControlRequestMethod.Count == 0)
+        {
+            return false;
+        }
+
+        IHeaderDictionary headers = context.Response.Headers;
+        headers.AccessControlAllowMethods = "GET, POST, PUT, DELETE";
+        headers.AccessControlAllowHeaders = "Accept, Authorization, Content-Type, X-API-Key, X-OSB-Async-Wake, X-Request-Id";
+        headers.AccessControlMaxAge = "3600";
+        return true;
     }
 
     private void CheckOrigin(HttpContext context)

@@ -88,14 +88,16 @@ internal sealed class UsageBook
         }
     }
 
-    /// <summary>What the processes of a sandbox hold.</summary>
-    internal void See(string id, long usedBytes)
+    /// <summary>What the processes of a sandbox hold: from when they were seen last, the first time from the beginning.</summary>
+    internal void See(string id, long usedBytes, DateTimeOffset at)
     {
         lock (_gate)
         {
             if (_open.TryGetValue(id, out Open? open))
             {
-                _open[id] = open with { UsedMib = usedBytes / (double)(1 << 20) };
+                double used = usedBytes / (double)(1 << 20);
+                Count(id, open with { UsedMib = used }, at);
+                _open[id] = open with { Since = Later(open.Since, at), UsedMib = used };
             }
         }
     }

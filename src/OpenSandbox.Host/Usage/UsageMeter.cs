@@ -1,4 +1,5 @@
 using Microsoft.Extensions.Hosting;
+using OpenSandbox.Host.Images;
 using OpenSandbox.Vmm;
 
 namespace OpenSandbox.Host.Usage;
@@ -9,6 +10,7 @@ internal sealed class UsageMeter : BackgroundService
     private const int EventCapacity = 16_384;
     private const int AtOnce = 4;
     private static readonly TimeSpan s_saveInterval = TimeSpan.FromMinutes(1);
+    private static readonly TimeSpan s_seeInterval = TimeSpan.FromSeconds(15);
     private static readonly TimeSpan s_askLimit = TimeSpan.FromSeconds(5);
 
     private readonly SandboxHost _host;
@@ -42,7 +44,8 @@ internal sealed class UsageMeter : BackgroundService
     }
 
     /// <inheritdoc/>
-    protected override Task ExecuteAsync(CancellationToken stoppingToken) => Task.WhenAll(ListenAsync(stoppingToken), SaveRegularlyAsync(stoppingToken));
+    protected override Task ExecuteAsync(CancellationToken stoppingToken) =>
+        Task.WhenAll(ListenAsync(stoppingToken), SaveRegularlyAsync(stoppingToken), SeeRegularlyAsync(stoppingToken));
 
     private async Task ListenAsync(CancellationToken cancellationToken)
     {
@@ -68,6 +71,11 @@ internal sealed class UsageMeter : BackgroundService
         }
         else if (Runs(happened.State) && _host.TryGet(happened.SandboxId, out Sandbox? sandbox))
         {
+            if (ImageBuilder.IsBuilder(sandbox))
+            {
+                return; // it is nobody's
+            }
+
             _book.Run(happened.SandboxId, happened.At, happened.Limits?.MemoryMib ?? sandbox.Limits.MemoryMib);
         }
         else
@@ -82,7 +90,7 @@ internal sealed class UsageMeter : BackgroundService
         var running = new HashSet<string>(StringComparer.Ordinal);
         foreach (Sandbox sandbox in _host.List())
         {
-            if (Runs(sandbox.State))
+            if (Runs(sandbox.State) && !ImageBuilder.IsBuilder(sandbox))
             {
                 running.Add(sandbox.Id);
                 _book.Run(sandbox.Id, now, sandbox.Limits.MemoryMib);
@@ -104,6 +112,14 @@ internal sealed class UsageMeter : BackgroundService
         while (await timer.WaitForNextTickAsync(cancellationToken).ConfigureAwait(false))
         {
             await SaveAsync().ConfigureAwait(false);
+        }
+    }
+
+    private async Task SeeRegularlyAsync(CancellationToken cancellationToken)
+    {
+        using var timer = new PeriodicTimer(s_seeInterval, _time);
+        while (await timer.WaitForNextTickAsync(cancellationToken).ConfigureAwait(false))
+        {
             await Parallel.ForEachAsync(
                 _book.Running,
                 new ParallelOptions { MaxDegreeOfParallelism = AtOnce, CancellationToken = cancellationToken },
@@ -135,7 +151,8 @@ internal sealed class UsageMeter : BackgroundService
         using var both = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, cancellationToken);
         try
         {
-            _book.See(id, (await sandbox.GetLimitsAsync(both.Token).ConfigureAwait(false)).MemoryInUseBytes);
+            SandboxLimits limits = await sandbox.GetLimitsAsync(both.Token).ConfigureAwait(false);
+            _book.See(id, limits.MemoryInUseBytes, _time.GetUtcNow());
         }
         catch (Exception failure) when (!cancellationToken.IsCancellationRequested)
         {
