@@ -85,7 +85,7 @@ internal sealed class CheckpointEndpoints(
 
     /// <summary>The checkpoints of the route's sandbox. They outlive it: that may have been deleted.</summary>
     /// <exception cref="ApiException">404: neither is there.</exception>
-    private IReadOnlyList<SandboxCheckpoint> ListOf(HttpContext context)
+    private SandboxCheckpoint[] ListOf(HttpContext context)
     {
         string id = context.Text("id");
         SandboxCheckpoint[] all = [.. sandboxes.Host.ListCheckpoints(id).Where(static checkpoint => !checkpoint.Retained)]; // not the disks of images

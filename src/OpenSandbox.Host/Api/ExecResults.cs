@@ -48,8 +48,7 @@ internal sealed class ExecResults(TimeProvider time)
             _handles[(sandboxId, handle.Id)] = handle;
         }
 
-        _ = handle.Running.ContinueWith(
-            running => End((sandboxId, handle.Id), running), CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
+        _ = EndAsync((sandboxId, handle.Id), handle.Running);
     }
 
     /// <summary>Finds a command.</summary>
@@ -62,10 +61,16 @@ internal sealed class ExecResults(TimeProvider time)
         }
     }
 
-    private void End((string SandboxId, string Id) key, Task<ExecResult> running)
+    private async Task EndAsync((string SandboxId, string Id) key, Task<ExecResult> running)
     {
-        _ = running.Exception; // who asks for the result is told
-        long bytes = running.IsCompletedSuccessfully ? running.Result.StandardOutputBytes.Length + (long)running.Result.StandardErrorBytes.Length : 0;
+        await ((Task)running).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing); // who asks for the result is told
+        long bytes = 0;
+        if (running.IsCompletedSuccessfully)
+        {
+            ExecResult result = await running.ConfigureAwait(false);
+            bytes = result.StandardOutputBytes.Length + (long)result.StandardErrorBytes.Length;
+        }
+
         lock (_gate)
         {
             _ended.Enqueue(new Ended(key, time.GetTimestamp(), bytes));
