@@ -54,12 +54,15 @@ public sealed partial class Sandbox
         }
     }
 
-    /// <summary>Writes down that there is no VM any more. What its disks consist of stays as it was.</summary>
+    /// <summary>
+    /// Writes down that there is no VM any more, nor an operation on it. What its disks consist of stays as it was, pending layers included:
+    /// the next boot takes them along, empty or not.
+    /// </summary>
     private void RecordCrash()
     {
         try
         {
-            Record(static manifest => manifest with { Vm = null });
+            Record(static manifest => manifest with { Vm = null, Operation = null });
         }
         catch (IOException failure)
         {

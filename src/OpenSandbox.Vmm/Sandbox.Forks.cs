@@ -108,13 +108,17 @@ public sealed partial class Sandbox
     {
         if (IsDetached)
         {
-            await Task.Run(() => Record(manifest => manifest with
-            {
-                Disks = Chains.Describe(run.Disks, _host.Store, lease, disk => pending?.LayerFor(disk)),
-                Operation = pending is null
-                    ? null
-                    : new OperationRecord { Kind = OperationKind.Checkpoint, StartedAt = Options.TimeProvider.GetUtcNow() },
-            })).ConfigureAwait(false);
+            await Task.Run(() => Record(manifest => Volatile.Read(ref _run) == run
+                ? manifest with
+                {
+                    Disks = Chains.Describe(run.Disks, _host.Store, lease, disk => pending?.LayerFor(disk)),
+                    Operation = pending is null
+                        ? null
+                        : new OperationRecord { Kind = OperationKind.Checkpoint, StartedAt = Options.TimeProvider.GetUtcNow() },
+                }
+                : pending is null
+                    ? manifest // its machine has ended: its disks stay as written down, with the layer that they may have been moved to
+                    : throw NotRunning())).ConfigureAwait(false);
         }
     }
 

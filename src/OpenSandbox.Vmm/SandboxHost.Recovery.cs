@@ -199,7 +199,7 @@ public sealed partial class SandboxHost
         {
             await VmSweeper.SweepAsync(_context, Records.Of(vm), cancellationToken).ConfigureAwait(false);
             SandboxManifest without = await Task
-                .Run(() => Store.CommitSandbox(held, manifest with { Vm = null }), CancellationToken.None)
+                .Run(() => Store.CommitSandbox(held, manifest with { Vm = null, Operation = null }), CancellationToken.None)
                 .ConfigureAwait(false);
             return Take(held, without, spec, SandboxState.Crashed, gone.Message);
         }
@@ -250,10 +250,13 @@ public sealed partial class SandboxHost
         try
         {
             QmpClient qmp = await machine.GetQmpAsync().WaitAsync(deadline.Token).ConfigureAwait(false);
-            disks = await FindDisksAsync(qmp, manifest.Disks, deadline.Token).ConfigureAwait(false);
+            Task<QmpRunStatus> asked = qmp.QueryStatusAsync(deadline.Token);
+            Task<SandboxDisks> sought = FindDisksAsync(qmp, manifest.Disks, deadline.Token);
+            await Task.WhenAll(asked, sought).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            disks = await sought.ConfigureAwait(false);
 
             // The last host may have died while it was saving: nothing was committed, so the guest goes on.
-            if ((await qmp.QueryStatusAsync(deadline.Token).ConfigureAwait(false)).Status == "paused")
+            if ((await asked.ConfigureAwait(false)).Status == "paused")
             {
                 await qmp.ContinueAsync(deadline.Token).ConfigureAwait(false);
             }

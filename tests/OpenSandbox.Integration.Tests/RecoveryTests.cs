@@ -1,4 +1,6 @@
+using System.Diagnostics;
 using System.Globalization;
+using OpenSandbox.Vmm.State;
 
 namespace OpenSandbox.Integration.Tests;
 
@@ -56,6 +58,40 @@ public sealed class RecoveryTests(HostFixture fixture)
         Assert.Empty(Directory.GetFileSystemEntries(state.Layers));
         Assert.Empty(Directory.GetDirectories(state.Sandboxes));
         Assert.Empty(Directory.GetFileSystemEntries(state.Snapshots));
+    }
+
+    /// <summary>
+    /// The machine is killed, and all that there is to see of that has happened, before the operation goes on: its clean-up finds the monitor
+    /// disposed of and the disks closed.
+    /// </summary>
+    [SkippableFact]
+    public async Task Fork_MachineEndsBeforeItsDisksAreSwitched_NoOperationStaysAndItBootsFromThem()
+    {
+        _ = fixture.HostWithImage;
+        await using var state = new OwnState();
+        await using SandboxHost host = await state.StartHostAsync();
+        Sandbox sandbox = await host.CreateAsync(new SandboxSpec { Lifetime = SandboxLifetime.Detached }, Deadline());
+        await sandbox.ExecAsync("echo kept > /workspace/file; sync", cancellationToken: Deadline());
+        bool killed = false;
+        using (Fault.ArmFlow(FaultPlan.Observe((point, _) =>
+        {
+            if (point == FaultPoints.SwitchPending && !killed)
+            {
+                killed = true;
+                Process.GetProcessById(host.Store.LoadSandbox(sandbox.Id).Vm!.QemuPid).Kill();
+                Assert.True(SpinWait.SpinUntil(() => host.Store.LoadSandbox(sandbox.Id).Vm is null, TimeSpan.FromSeconds(30)));
+            }
+        })))
+        {
+            await Assert.ThrowsAnyAsync<SandboxException>(() => sandbox.ForkAsync(cancellationToken: Deadline()));
+        }
+
+        Assert.True(killed);
+        Assert.Equal(SandboxState.Crashed, sandbox.State);
+        Assert.Null(host.Store.LoadSandbox(sandbox.Id).Operation);
+        Assert.False((await sandbox.WakeAsync(cancellationToken: Deadline(60))).MemoryRestored);
+        Assert.Equal("kept\n", (await sandbox.ExecAsync("cat /workspace/file", cancellationToken: Deadline())).StandardOutput);
+        await sandbox.DeleteAsync();
     }
 
     [SkippableFact]

@@ -89,9 +89,9 @@ internal sealed class DiskSwitch
                 await _qmp.BlockdevDeleteAsync(FileNode(node), cancellationToken: CancellationToken.None).ConfigureAwait(false);
                 await _qmp.RemoveFdAsync(fdSet, cancellationToken: CancellationToken.None).ConfigureAwait(false);
             }
-            catch (QmpException)
+            catch (Exception gone) when (gone is QmpException or ObjectDisposedException)
             {
-                // Nothing uses it, QEMU may not even have it, or be gone: then it is gone with it.
+                // Nothing uses it, QEMU may not even have it, or be gone: then it is gone with it, and so may the connection be.
                 continue;
             }
             finally

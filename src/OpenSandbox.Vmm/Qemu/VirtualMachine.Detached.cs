@@ -185,17 +185,19 @@ internal sealed partial class VirtualMachine
         VmmContext context, string name, VmRuntimeDirectory directory, CancellationToken cancellationToken)
     {
         var sockets = new List<Socket>(4);
-        QmpClient? qmp = null;
+        Task<QmpClient>? greeting = null;
         GuestChannel? channel = null;
         bool connected = false;
+        using var abandoned = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         try
         {
-            // The greeting has a deadline of its own. It does not come while QEMU talks to somebody else.
-            qmp = await QmpClient.ConnectAsync(
+            // The greeting has a deadline of its own. It does not come while QEMU talks to somebody else. The agent is called at the same
+            // time: with many machines under load each answer takes as long as the host's processors are queued for.
+            greeting = QmpClient.ConnectAsync(
                 directory.Connect(VmRuntimeDirectory.QmpSocket),
                 new QmpClientOptions { TimeProvider = context.Options.TimeProvider },
                 context.Loggers.CreateLogger("OpenSandbox.Qmp"),
-                cancellationToken).ConfigureAwait(false);
+                abandoned.Token);
             foreach (string port in (string[])
                 [VmRuntimeDirectory.ControlSocket, VmRuntimeDirectory.BulkSocket, VmRuntimeDirectory.NetworkSocket, VmRuntimeDirectory.ConsoleSocket])
             {
@@ -203,7 +205,7 @@ internal sealed partial class VirtualMachine
             }
 
             channel = GuestChannel.Open(sockets[0], sockets[1], sockets[2], ChannelOptions(context, reconnect: true));
-            var connections = new VmConnections(context, name, qmp, channel, sockets[3]);
+            var connections = new VmConnections(context, name, await greeting.ConfigureAwait(false), channel, sockets[3]);
             connected = true;
             return connections;
         }
@@ -217,9 +219,12 @@ internal sealed partial class VirtualMachine
                 }
 
                 sockets.ForEach(static socket => socket.Dispose());
-                if (qmp is not null)
+                if (greeting is not null)
                 {
-                    await qmp.DisposeAsync().ConfigureAwait(false);
+                    await abandoned.CancelAsync().ConfigureAwait(false);
+                    await greeting.ContinueWith(
+                        static ended => ended.IsCompletedSuccessfully ? ended.Result.DisposeAsync().AsTask() : Task.CompletedTask,
+                        CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default).Unwrap().ConfigureAwait(false);
                 }
             }
         }

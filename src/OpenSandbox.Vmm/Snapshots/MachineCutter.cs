@@ -160,7 +160,7 @@ internal sealed class MachineCutter : IDisposable
         {
             await _qmp.RemoveFdAsync(_fdSet, cancellationToken: CancellationToken.None).ConfigureAwait(false);
         }
-        catch (QmpException gone)
+        catch (Exception gone) when (gone is QmpException or ObjectDisposedException)
         {
             VmmLog.MonitorFailed(_vm.Logger, _vm.Name, gone);
         }

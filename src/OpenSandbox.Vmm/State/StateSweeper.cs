@@ -187,18 +187,33 @@ internal sealed class StateSweeper
         {
             if (StateIds.IsSnapshot(Path.GetFileName(directory)) && HasLeftovers(directory))
             {
-                using Microsoft.Win32.SafeHandles.SafeFileHandle handle = StateFiles.OpenDirectory(directory);
-                SweepWithin(directory, Libc.FLock(handle, Libc.LOCK_EX | Libc.LOCK_NB) == 0);
+                using Microsoft.Win32.SafeHandles.SafeFileHandle handle = Libc.Open(directory, Libc.O_RDONLY | Libc.O_DIRECTORY | Libc.O_NOFOLLOW | Libc.O_CLOEXEC, 0);
+                SweepWithin(directory, !handle.IsInvalid && Libc.FLock(handle, Libc.LOCK_EX | Libc.LOCK_NB) == 0);
             }
         }
     }
 
-    private static bool HasLeftovers(string directory) =>
-        Directory.EnumerateFiles(directory, $"*{DurableFile.TemporaryEnding}").Any();
+    private static bool HasLeftovers(string directory) => LeftoversIn(directory).Length > 0;
+
+    /// <summary>
+    /// Temporary files in a sandbox's or a snapshot's directory. An owner deletes his sandbox without the lease, so that its directory may go
+    /// between two looks of a sweep, which then finds nothing in it.
+    /// </summary>
+    internal static string[] LeftoversIn(string directory)
+    {
+        try
+        {
+            return Directory.GetFiles(directory, $"*{DurableFile.TemporaryEnding}");
+        }
+        catch (DirectoryNotFoundException)
+        {
+            return [];
+        }
+    }
 
     private void SweepWithin(string directory, bool owned)
     {
-        foreach (string path in Directory.EnumerateFiles(directory, $"*{DurableFile.TemporaryEnding}"))
+        foreach (string path in LeftoversIn(directory))
         {
             if (owned)
             {

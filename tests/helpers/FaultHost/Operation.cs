@@ -145,6 +145,11 @@ internal sealed class Operation(SandboxHost host, ShiftableClock clock, string n
             {
                 break;
             }
+
+            if (happened.SandboxId == sandbox.Id && happened.Kind == SandboxEventKind.Crashed && action == SandboxExpiryAction.Hibernate)
+            {
+                throw new SandboxStateException(sandbox.Id, SandboxState.Crashed, SandboxState.Running); // there is nothing left to put away
+            }
         }
 
         return "";
