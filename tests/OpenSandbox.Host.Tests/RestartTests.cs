@@ -12,8 +12,8 @@ namespace OpenSandbox.Host.Tests;
 [Collection(ServerFixture.Collection)]
 public sealed class RestartTests
 {
-    private const int Rounds = 3;
-    private const int IdleSeconds = 30;
+    private const int IdleSeconds = 15;
+    private static readonly int s_rounds = Environment.GetEnvironmentVariable("OPENSANDBOX_TEST_CASES") is { Length: > 0 } ? 5 : 2;
 
     [SkippableFact]
     public async Task Server_KilledUnderLoad_LeavesEverythingAsItWas()
@@ -51,7 +51,7 @@ public sealed class RestartTests
             long listening = idleSince;
             string typed = "first\n";
 
-            for (int round = 0; round < Rounds; round++)
+            for (int round = 0; round < s_rounds; round++)
             {
                 var load = new Load(server, running);
                 await load.KillAsync();
@@ -116,7 +116,7 @@ public sealed class RestartTests
 
         foreach (JsonElement session in (await server.DoAsync("GET", $"/api/sandboxes/{running}/exec")).Json.EnumerateArray().Where(static one => one.GetProperty("command").GetString() == "cat"))
         {
-            seen.Add($"{session.GetProperty("sessionID").GetString()} {session.GetProperty("running").GetBoolean()} {session.GetProperty("startedAt").GetDateTimeOffset():O}");
+            seen.Add($"{session.GetProperty("sessionID").GetString()} {session.GetProperty("running").GetBoolean()}"); // its start is told by the guest's clock
         }
 
         return [.. seen];

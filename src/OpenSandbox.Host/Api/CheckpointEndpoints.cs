@@ -133,7 +133,8 @@ internal sealed class CheckpointEndpoints(
             async () => (await sandboxes.Host
                 .ForkAsync(checkpoint.Id, 1, new ForkOptions { EnvironmentVariables = request.Envs }, context.RequestAborted)
                 .ConfigureAwait(false))[0],
-            fork => descriptions.DescribeFork(fork, checkpoint, entries.Find(checkpoint.Id), request, timeout)).ConfigureAwait(false);
+            fork => descriptions.DescribeFork(fork, checkpoint, entries.Find(checkpoint.Id), request, timeout),
+            context.RequestAborted).ConfigureAwait(false);
         try
         {
             if (timeout is int seconds)
