@@ -15,6 +15,7 @@ namespace OpenSandbox.Host.Tests;
 public sealed class ManyRequestsTests(ITestOutputHelper output)
 {
     private const int AtOnce = 50;
+    private const int Kinds = 10;
     private const double LargestSpread = 3;
     private static readonly bool s_isFull = Environment.GetEnvironmentVariable("OPENSANDBOX_TEST_CASES") is { Length: > 0 };
     private static readonly int s_requests = s_isFull ? 10_000 : 1_000;
@@ -26,7 +27,7 @@ public sealed class ManyRequestsTests(ITestOutputHelper output)
         await using Server server = await Server.StartAsync();
         string[] boxes = [await server.CreateAsync(), await server.CreateAsync(), await server.CreateAsync()];
         var wrong = new ConcurrentQueue<string>();
-        var times = new ConcurrentBag<double>();
+        var times = new ConcurrentBag<(int Kind, double Milliseconds)>();
         int next = 0;
         long begun = Stopwatch.GetTimestamp();
 
@@ -36,12 +37,17 @@ public sealed class ManyRequestsTests(ITestOutputHelper output)
             {
                 long sent = Stopwatch.GetTimestamp();
                 await AskAsync(server, boxes[number % boxes.Length], number, wrong);
-                times.Add(Stopwatch.GetElapsedTime(sent).TotalMilliseconds);
+                times.Add((number % Kinds, Stopwatch.GetElapsedTime(sent).TotalMilliseconds));
             }
         }));
 
         double seconds = Stopwatch.GetElapsedTime(begun).TotalSeconds;
-        output.WriteLine($"{s_requests} requests, {AtOnce} at a time: {s_requests / seconds:F0}/s, {Describe([.. times])}");
+        output.WriteLine($"{s_requests} requests, {AtOnce} at a time: {s_requests / seconds:F0}/s, {Describe([.. times.Select(static one => one.Milliseconds)])}");
+        foreach (IGrouping<int, (int Kind, double Milliseconds)> kind in times.GroupBy(static one => one.Kind).OrderBy(static kind => kind.Key))
+        {
+            output.WriteLine($"  {RequestOf("sb", kind.Key).Method} {RequestOf("sb", kind.Key).Target}: {Describe([.. kind.Select(static one => one.Milliseconds)])}");
+        }
+
         Assert.True(wrong.IsEmpty, string.Join('\n', wrong.Take(20)));
         Assert.Equal(3, (await server.SendAsync("GET", "/api/sandboxes")).Json.GetArrayLength());
         server.AssertNoDefect();
@@ -79,11 +85,11 @@ public sealed class ManyRequestsTests(ITestOutputHelper output)
         Assert.InRange(At(times, 0.99) / At(times, 0.5), 1, LargestSpread);
     }
 
-    /// <summary>One request of a mixture; the bad ones in it are answered as bad ones.</summary>
-    private static async Task AskAsync(Server server, string box, int number, ConcurrentQueue<string> wrong)
+    /// <summary>A request of a mixture; the bad ones in it are answered as bad ones.</summary>
+    private static (string Method, string Target, string? Body, HttpStatusCode Expected) RequestOf(string box, int number)
     {
         string path = $"/api/sandboxes/{box}";
-        (string method, string target, string? body, HttpStatusCode expected) = (number % 10) switch
+        return (number % Kinds) switch
         {
             0 => ("GET", "/api/sandboxes", null, HttpStatusCode.OK),
             1 or 2 => ("POST", $"{path}/exec/run", $$"""{"cmd":"echo","args":["{{number}}"]}""", HttpStatusCode.OK),
@@ -95,9 +101,14 @@ public sealed class ManyRequestsTests(ITestOutputHelper output)
             8 => ("POST", $"{path}/exec/run", "{", HttpStatusCode.BadRequest),
             _ => ("POST", $"{path}/exec/run-async", """{"cmd":"true","args":[]}""", HttpStatusCode.OK),
         };
+    }
+
+    private static async Task AskAsync(Server server, string box, int number, ConcurrentQueue<string> wrong)
+    {
+        (string method, string target, string? body, HttpStatusCode expected) = RequestOf(box, number);
         (HttpStatusCode status, JsonElement json) = await server.SendAsync(method, target, body);
-        bool isRight = status == expected || (number % 10 == 9 && status == HttpStatusCode.Accepted);
-        if (!isRight || (number % 10 is 1 or 2 && json.GetProperty("stdout").GetString() != $"{number}\n"))
+        bool isRight = status == expected || (number % Kinds == 9 && status == HttpStatusCode.Accepted);
+        if (!isRight || (number % Kinds is 1 or 2 && json.GetProperty("stdout").GetString() != $"{number}\n"))
         {
             wrong.Enqueue($"{method} {target}: {(int)status} {json}");
         }

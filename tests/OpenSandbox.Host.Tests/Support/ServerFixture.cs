@@ -83,7 +83,7 @@ public sealed class ServerFixture : IAsyncLifetime
 
         try
         {
-            _directory = new ServerDirectory();
+            _directory = ServerDirectory.Make();
             _server = await OpenSandboxServer.StartAsync(
                 new ServerOptions
                 {
