@@ -124,6 +124,6 @@ public sealed partial class MetricsTests(ServerFixture fixture)
 
     private static ServiceProvider Services() => new ServiceCollection().AddMetrics().BuildServiceProvider();
 
-    [GeneratedRegex("""^(# (HELP|TYPE) [a-z_0-9]+ .*|[a-z_0-9]+(\{[a-z_0-9]+="([^"\\\n]|\\["\\n])*"(,[a-z_0-9]+="([^"\\\n]|\\["\\n])*")*\})? [-+0-9.eE]+)$""", RegexOptions.ExplicitCapture)]
+    [GeneratedRegex("""^(# (HELP|TYPE) [a-z_0-9]+ .*|[a-z_0-9]+(\{[a-z_0-9]+="([^"\\\n]|\\["\\n])*"(,[a-z_0-9]+="([^"\\\n]|\\["\\n])*")*\})? [-+0-9.eE]+)$""", RegexOptions.ExplicitCapture | RegexOptions.NonBacktracking)]
     private static partial Regex Line();
 }

@@ -158,7 +158,8 @@ internal sealed class CheckpointEndpoints(
         };
         (Sandbox sandbox, SandboxEntry entry) = await sandboxes.AdoptAsync(
             async () => (await sandboxes.Host.ForkAsync(checkpoint.Id, 1, differences, context.RequestAborted).ConfigureAwait(false))[0],
-            fork => descriptions.DescribeFork(fork, checkpoint, entries.Find(checkpoint.Id), request, timeout)).ConfigureAwait(false);
+            fork => descriptions.DescribeFork(fork, checkpoint, entries.Find(checkpoint.Id), request, timeout),
+            context.RequestAborted).ConfigureAwait(false);
         try
         {
             if (request.MemoryMB is int memory && memory > sandbox.Limits.MemoryMib)

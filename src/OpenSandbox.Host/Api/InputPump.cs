@@ -14,6 +14,7 @@ internal sealed class InputPump(WebSocket socket, SandboxProcess process, bool f
     private const byte Stdin = 0;
     private const int BufferSize = 32 << 10;
     private const int MaxMessage = 1 << 20;
+    private static readonly TimeSpan s_discardLimit = TimeSpan.FromSeconds(5);
 
     private Task? _running;
 
@@ -86,6 +87,23 @@ internal sealed class InputPump(WebSocket socket, SandboxProcess process, bool f
         {
             await gone.CancelAsync().ConfigureAwait(false);
             ArrayPool<byte>.Shared.Return(buffer);
+        }
+    }
+
+    /// <summary>Reads on up to the client's goodbye: a connection that is closed with bytes unread is reset, and the reason is lost with it.</summary>
+    private async Task DiscardAsync(byte[] buffer)
+    {
+        using var limit = new CancellationTokenSource(s_discardLimit);
+        try
+        {
+            while ((await socket.ReceiveAsync(buffer.AsMemory(), limit.Token).ConfigureAwait(false)).MessageType != WebSocketMessageType.Close)
+            {
+                // Nobody wants it.
+            }
+        }
+        catch (Exception over) when (over is WebSocketException or OperationCanceledException or IOException)
+        {
+            // It has gone without a word, or talks on.
         }
     }
 }

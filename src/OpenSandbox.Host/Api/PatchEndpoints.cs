@@ -89,7 +89,8 @@ internal sealed class PatchEndpoints(SandboxService sandboxes, RecordStore<Check
         await JsonBody.WriteAsync(context, rows.Describe(checkpoint), HostJsonContext.Default.CheckpointReply).ConfigureAwait(false);
     }
 
-    private SandboxCheckpoint Known(HttpContext context) => CheckpointEndpoints.Find(sandboxes.Host.ListCheckpoints(), context);
+    private SandboxCheckpoint Known(HttpContext context) => CheckpointEndpoints.Find(
+        context.Text("id").Length > 0 ? context.Sandbox(sandboxes).ListCheckpoints() : sandboxes.Host.ListCheckpoints(), context);
 
     private static PatchReply Describe(SandboxCheckpoint checkpoint, PatchEntry patch) => new(
         patch.Id, CheckpointIds.ToUuid(checkpoint.Id), patch.Sequence, patch.Script, patch.Description, Strategy, patch.CreatedAt);

@@ -179,7 +179,8 @@ internal sealed class SandboxEndpoints(SandboxService sandboxes, PatchRunner pat
 
                 return made;
             },
-            sandbox => record(sandbox) with { WorkingDirectory = image.WorkingDirectory, FromCheckpoint = image.CheckpointId }).ConfigureAwait(false);
+            sandbox => record(sandbox) with { WorkingDirectory = image.WorkingDirectory, FromCheckpoint = image.CheckpointId },
+            cancellationToken).ConfigureAwait(false);
         await patches.RunAsync(sandbox).WaitAsync(cancellationToken).ConfigureAwait(false);
         return (sandbox, sandboxes.Entries.Find(entry.Id) ?? entry);
     }

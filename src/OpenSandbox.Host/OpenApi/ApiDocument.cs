@@ -27,12 +27,21 @@ internal static partial class ApiDocument
         var paths = new JsonObject();
         foreach (ApiOperation operation in operations)
         {
-            if (paths[operation.Path] is not JsonObject path)
+            string name = operation.Path.Replace("**", "", StringComparison.Ordinal);
+            if (paths[name] is not JsonObject path)
             {
-                paths[operation.Path] = path = [];
+                paths[name] = path = [];
             }
 
-            path[operation.Method.ToLowerInvariant()] = Describe(operation, schemas);
+            if (operation.Method == ApiOperations.Any)
+            {
+                path["description"] = operation.Summary + ". Any method.";
+                path["parameters"] = Parameters(operation);
+            }
+            else
+            {
+                path[operation.Method.ToLowerInvariant()] = Describe(operation, schemas);
+            }
         }
 
         _ = Reference(HostJsonContext.Default.ErrorBody, schemas);
@@ -73,17 +82,7 @@ internal static partial class ApiDocument
             ["tags"] = new JsonArray((JsonNode)operation.Group),
             ["summary"] = operation.Summary,
         };
-        var parameters = new JsonArray();
-        foreach (Match name in Parameter().Matches(operation.Path))
-        {
-            parameters.Add((JsonNode)new JsonObject { ["name"] = name.Groups["name"].Value, ["in"] = "path", ["required"] = true, ["schema"] = Typed("string") });
-        }
-
-        foreach ((string name, bool isRequired, string description) in operation.Query)
-        {
-            parameters.Add((JsonNode)new JsonObject { ["name"] = name, ["in"] = "query", ["required"] = isRequired, ["description"] = description, ["schema"] = Typed("string") });
-        }
-
+        JsonArray parameters = Parameters(operation);
         if (parameters.Count > 0)
         {
             told["parameters"] = parameters;
@@ -105,6 +104,22 @@ internal static partial class ApiDocument
         }
 
         return told;
+    }
+
+    private static JsonArray Parameters(ApiOperation operation)
+    {
+        var parameters = new JsonArray();
+        foreach (Match name in Parameter().Matches(operation.Path))
+        {
+            parameters.Add((JsonNode)new JsonObject { ["name"] = name.Groups["name"].Value, ["in"] = "path", ["required"] = true, ["schema"] = Typed("string") });
+        }
+
+        foreach ((string name, bool isRequired, string description) in operation.Query)
+        {
+            parameters.Add((JsonNode)new JsonObject { ["name"] = name, ["in"] = "query", ["required"] = isRequired, ["description"] = description, ["schema"] = Typed("string") });
+        }
+
+        return parameters;
     }
 
     private static JsonObject Replies(ApiOperation operation, JsonObject schemas)
@@ -134,9 +149,15 @@ internal static partial class ApiDocument
 
         if (operation.Path.Contains('{', StringComparison.Ordinal))
         {
-            errors.UnionWith([404, 410]);
+            errors.Add(StatusCodes.Status404NotFound);
         }
 
+        if (operation.Path.Contains("{id}", StringComparison.Ordinal))
+        {
+            errors.Add(StatusCodes.Status410Gone); // only sandboxes are remembered when they are gone
+        }
+
+        errors.Remove(operation.Status);
         foreach (int error in errors)
         {
             replies[Number(error)] = Reply(error, Content(Json, Reference(HostJsonContext.Default.ErrorBody, schemas)));
@@ -187,6 +208,6 @@ internal static partial class ApiDocument
     private static JsonObject SchemaOf(JsonTypeInfo shape) =>
         shape.GetJsonSchemaAsNode(new JsonSchemaExporterOptions { TreatNullObliviousAsNonNullable = true }) as JsonObject ?? [];
 
-    [GeneratedRegex(@"\{(?<name>[A-Za-z]+)\}", RegexOptions.ExplicitCapture | RegexOptions.NonBacktracking)]
+    [GeneratedRegex(@"\{(\*\*)?(?<name>[A-Za-z]+)\}", RegexOptions.ExplicitCapture | RegexOptions.NonBacktracking)]
     private static partial Regex Parameter();
 }

@@ -6,8 +6,16 @@ using OpenSandbox.Vmm;
 namespace OpenSandbox.Host.Sandboxes;
 
 /// <summary>The sandboxes that the server serves: the library's, each with its entry. Thread-safe.</summary>
-internal sealed class SandboxService(SandboxHost host, EntryStore entries, ServerOptions options, ILogger<SandboxService> logger)
+internal sealed class SandboxService(SandboxHost host, EntryStore entries, ServerOptions options, ILogger<SandboxService> logger) : IDisposable
 {
+    /// <summary>
+    /// More machines that start at the same time than the processors can drive all become ready at the end, and some too late: those that come
+    /// first are made first.
+    /// </summary>
+    private static readonly int s_startsAtOnce = Math.Max(4, 2 * Environment.ProcessorCount);
+
+    private readonly SemaphoreSlim _starts = new(s_startsAtOnce);
+
     /// <summary>The library's host.</summary>
     internal SandboxHost Host => host;
 
@@ -17,17 +25,31 @@ internal sealed class SandboxService(SandboxHost host, EntryStore entries, Serve
     /// <summary>For changes of a sandbox as a whole that must not come together.</summary>
     internal SandboxGates Gates { get; } = new();
 
+    /// <inheritdoc/>
+    public void Dispose() => _starts.Dispose();
+
     /// <summary>Makes a sandbox and its entry: usable when this returns, and known to the next server.</summary>
     /// <exception cref="SandboxException">The library could not make it.</exception>
     internal Task<(Sandbox Sandbox, SandboxEntry Entry)> CreateAsync(
         SandboxSpec spec, Func<Sandbox, SandboxEntry> describe, CancellationToken cancellationToken) =>
-        AdoptAsync(() => host.CreateAsync(spec, cancellationToken), describe);
+        AdoptAsync(() => host.CreateAsync(spec, cancellationToken), describe, cancellationToken);
 
-    /// <summary>Makes a sandbox in some way, and its entry.</summary>
+    /// <summary>Makes a sandbox in some way when it is its turn, and its entry.</summary>
     /// <exception cref="SandboxException">The library could not make it.</exception>
-    internal async Task<(Sandbox Sandbox, SandboxEntry Entry)> AdoptAsync(Func<Task<Sandbox>> make, Func<Sandbox, SandboxEntry> describe)
+    internal async Task<(Sandbox Sandbox, SandboxEntry Entry)> AdoptAsync(
+        Func<Task<Sandbox>> make, Func<Sandbox, SandboxEntry> describe, CancellationToken cancellationToken)
     {
-        Sandbox sandbox = await make().ConfigureAwait(false);
+        Sandbox sandbox;
+        await _starts.WaitAsync(cancellationToken).ConfigureAwait(false);
+        try
+        {
+            sandbox = await make().ConfigureAwait(false);
+        }
+        finally
+        {
+            _starts.Release();
+        }
+
         try
         {
             SandboxEntry entry = describe(sandbox);

@@ -18,25 +18,8 @@ public sealed class BadInputTests(ServerFixture fixture)
     {
         _ = fixture.Server;
         BadRequest bad = BadRequests.All[name];
-        byte[]? body = bad.Body switch
-        {
-            string text => Encoding.UTF8.GetBytes(Fill(text)),
-            byte[] bytes => bytes,
-            _ => null,
-        };
-        string[] headers = bad.Headers;
-        if (headers.Any(static header => header.StartsWith("Upgrade:", StringComparison.Ordinal)))
-        {
-            headers = [.. headers, "Connection: Upgrade"];
-        }
-
-        if (!headers.Any(static header => header.StartsWith("X-API-Key:", StringComparison.Ordinal)))
-        {
-            headers = [.. headers, $"X-API-Key: {ServerFixture.Key}"];
-        }
-
         int errors = fixture.Log.Errors.Count;
-        RawAnswer answer = await RawHttp.SendAsync(fixture.EndPoint, RawHttp.Request(bad.Method, Fill(bad.Target), body, headers));
+        RawAnswer answer = await SendAsync(bad);
 
         Assert.True(bad.Status == answer.Status, $"{bad.Status} was expected, not {answer.Status}: {answer.Text}");
         AssertRefusal(answer, fixture);
@@ -48,6 +31,29 @@ public sealed class BadInputTests(ServerFixture fixture)
         fixture.Log.AssertNone(errors);
         RawAnswer after = await fixture.DoAsync("GET", $"/api/sandboxes/{fixture.Sandbox}");
         Assert.Equal("running", after.String("status"));
+    }
+
+    /// <summary>All of them at once, and again: what there was before is there after it, and nothing else.</summary>
+    [SkippableFact]
+    public async Task Requests_AllBadOnes_LeaveNothing()
+    {
+        _ = fixture.Server;
+        await SendAllAsync(); // whatever is made once, and kept, is made now
+        Holdings before = await Holdings.LookAsync(fixture);
+        int errors = fixture.Log.Errors.Count;
+
+        await SendAllAsync();
+
+        fixture.Log.AssertNone(errors);
+        CancellationToken deadline = Deadline.In(60);
+        using var timer = new PeriodicTimer(TimeSpan.FromMilliseconds(250));
+        Holdings after = await Holdings.LookAsync(fixture);
+        while (!after.IsNoMoreThan(before))
+        {
+            Assert.False(deadline.IsCancellationRequested, $"before: {before}\nafter: {after}");
+            await timer.WaitForNextTickAsync(CancellationToken.None);
+            after = await Holdings.LookAsync(fixture); // connections are closed, and processes reaped, a moment later
+        }
     }
 
     /// <summary>The body of every error, which tells nothing of the server's inside.</summary>
@@ -65,6 +71,33 @@ public sealed class BadInputTests(ServerFixture fixture)
         }
     }
 
+    private Task SendAllAsync() => Parallel.ForEachAsync(
+        BadRequests.All.Values,
+        new ParallelOptions { MaxDegreeOfParallelism = 8, CancellationToken = Deadline.In(120) },
+        async (bad, _) => await SendAsync(bad));
+
+    private async Task<RawAnswer> SendAsync(BadRequest bad)
+    {
+        byte[]? body = bad.Body switch
+        {
+            string text => Encoding.UTF8.GetBytes(Fill(text)),
+            byte[] bytes => bytes,
+            _ => null,
+        };
+        string[] headers = [.. bad.Headers.Select(Fill)];
+        if (headers.Any(static header => header.StartsWith("Upgrade:", StringComparison.Ordinal)))
+        {
+            headers = [.. headers, "Connection: Upgrade"];
+        }
+
+        if (!headers.Any(static header => header.StartsWith("X-API-Key:", StringComparison.Ordinal)))
+        {
+            headers = [.. headers, $"X-API-Key: {ServerFixture.Key}"];
+        }
+
+        return await RawHttp.SendAsync(fixture.EndPoint, RawHttp.Request(bad.Method, Fill(bad.Target), body, headers));
+    }
+
     private string Fill(string text) => text
         .Replace("{sb}", fixture.Sandbox, StringComparison.Ordinal)
         .Replace("{other}", fixture.Other, StringComparison.Ordinal)
@@ -72,5 +105,7 @@ public sealed class BadInputTests(ServerFixture fixture)
         .Replace("{session}", fixture.Session, StringComparison.Ordinal)
         .Replace("{terminal}", fixture.Terminal, StringComparison.Ordinal)
         .Replace("{exec}", fixture.Execution, StringComparison.Ordinal)
-        .Replace("{checkpoint}", fixture.Checkpoint, StringComparison.Ordinal);
+        .Replace("{checkpoint}", fixture.Checkpoint, StringComparison.Ordinal)
+        .Replace("{patch}", fixture.Patch, StringComparison.Ordinal)
+        .Replace("{snapshot}", ServerFixture.Snapshot, StringComparison.Ordinal);
 }

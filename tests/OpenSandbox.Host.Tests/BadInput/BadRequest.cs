@@ -1,8 +1,8 @@
 namespace OpenSandbox.Host.Tests.BadInput;
 
 /// <summary>
-/// A request that must be refused. In its target and body <c>{sb}</c>, <c>{other}</c>, <c>{deleted}</c>, <c>{session}</c>, <c>{terminal}</c>,
-/// <c>{exec}</c> and <c>{checkpoint}</c> stand for what the server has.
+/// A request that must be refused. In its target, body and headers <c>{sb}</c>, <c>{other}</c>, <c>{deleted}</c>, <c>{session}</c>,
+/// <c>{terminal}</c>, <c>{exec}</c>, <c>{checkpoint}</c>, <c>{patch}</c> and <c>{snapshot}</c> stand for what the server has.
 /// </summary>
 /// <param name="Name">What is bad about it; unique.</param>
 /// <param name="Status">The status that the answer must have.</param>

@@ -42,6 +42,20 @@ internal static class BadRequests
         ("POST", "/scale", """{"memoryMB":512}"""),
         ("GET", "/tags", null),
         ("PUT", "/tags", "{}"),
+        ("POST", "/reboot", null),
+        ("POST", "/power-cycle", null),
+        ("GET", "/allowed-hosts", null),
+        ("GET", "/scaling-lock", null),
+        ("PUT", "/scaling-lock", """{"locked":false}"""),
+        ("GET", "/autoscale", null),
+        ("PUT", "/autoscale", """{"enabled":false}"""),
+        ("POST", "/preview", """{"port":80}"""),
+        ("GET", "/preview", null),
+        ("POST", "/preview/rotate", null),
+        ("DELETE", "/preview/80", null),
+        ("POST", "/checkpoints/{checkpoint}/publish", null),
+        ("POST", "/checkpoints/{checkpoint}/unpublish", null),
+        ("GET", "/usage", null),
     ];
 
     /// <summary>Routes that read JSON.</summary>
@@ -61,6 +75,11 @@ internal static class BadRequests
         ("PUT", Box + "/limits"),
         ("POST", Box + "/scale"),
         ("PUT", Box + "/tags"),
+        ("PUT", Box + "/scaling-lock"),
+        ("PUT", Box + "/autoscale"),
+        ("POST", Box + "/preview"),
+        ("POST", "/api/sandboxes/checkpoints/{checkpoint}/patches"),
+        ("POST", "/api/snapshots"),
     ];
 
     /// <summary>Bodies that are nothing that any of them reads.</summary>
@@ -81,7 +100,7 @@ internal static class BadRequests
     ];
 
     internal static IReadOnlyDictionary<string, BadRequest> All { get; } =
-        Matrix().Concat(Specific()).ToDictionary(static request => request.Name, StringComparer.Ordinal);
+        Matrix().Concat(Specific()).Concat(BadDialectRequests.All).ToDictionary(static request => request.Name, StringComparer.Ordinal);
 
     private static IEnumerable<BadRequest> Matrix()
     {
@@ -91,7 +110,7 @@ internal static class BadRequests
             yield return new BadRequest($"{name}: no such sandbox", 404, method, Unknown + below, body);
             yield return new BadRequest($"{name}: no key", 401, method, Box + below, body, "X-API-Key:") { Says = "missing API key" };
             yield return new BadRequest($"{name}: wrong key", 403, method, Box + below, body, "X-API-Key: osb_wrong") { Says = "invalid API key" };
-            if (below is not ("" or "/wake"))
+            if (below is not ("" or "/wake" or "/usage")) // these tell of a sandbox that is gone
             {
                 yield return new BadRequest($"{name}: deleted sandbox", 410, method, "/api/sandboxes/{deleted}" + below, body);
             }
@@ -286,7 +305,6 @@ internal static class BadRequests
             ("{}", 400, "name"), ("""{"name":""}""", 400, "name"), ("""{"name":7}""", 400, "JSON"), ($$"""{"name":"{{new string('n', 257)}}"}""", 400, "name"),
             ("""{"name":"x","kind":"half"}""", 400, "kind"), ("""{"name":"x","kind":1}""", 400, "JSON"), ("""{"name":"taken","kind":"disk_only"}""", 409, "taken"),
             ("""{"name":"x","retentionPolicy":{"mode":"delete_newest"}}""", 400, "retentionPolicy"),
-            ("""{"name":"x","retentionPolicy":{"mode":"delete_oldest"}}""", 400, "maxCount"),
             ("""{"name":"x","retentionPolicy":{"mode":"delete_oldest","maxCount":0}}""", 400, "maxCount"),
             ("""{"name":"x","retentionPolicy":7}""", 400, "JSON"),
             ("""{"name":"a\u0000b","kind":"disk_only"}""", 400, "name")])

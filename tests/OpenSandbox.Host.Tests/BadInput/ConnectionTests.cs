@@ -62,8 +62,21 @@ public sealed class ConnectionTests(ServerFixture fixture)
         Assert.Empty(await RawHttp.ReadToEndAsync(socket, Deadline.In(30)));
     }
 
+    /// <summary>Each has a connection of its own, and all wait at the same time.</summary>
     [SkippableFact]
-    public async Task Headers_ThatNeverEnd_AreGivenUpIn408()
+    public async Task Clients_ThatAreTooSlow_AreGivenUp()
+    {
+        _ = fixture.Server;
+        await Task.WhenAll(
+            HeadersThatNeverEndAsync(),
+            BodyThatNeverComesAsync("POST", "/exec/run", 100_000),
+            BodyThatNeverComesAsync("PUT", "/files?path=/tmp/slow", 100_000),
+            ReaderThatDoesNotReadAsync());
+        await AnswersAsync();
+        fixture.Log.AssertNone();
+    }
+
+    private async Task HeadersThatNeverEndAsync()
     {
         using Socket socket = await ConnectAsync();
         await socket.SendAsync("GET /health HTTP/1.1\r\nHost: localhost\r\nX: "u8.ToArray(), Deadline.In(30));
@@ -74,10 +87,7 @@ public sealed class ConnectionTests(ServerFixture fixture)
         BadInputTests.AssertRefusal(answer, fixture);
     }
 
-    [SkippableTheory]
-    [InlineData("POST", "/exec/run", 100_000)]
-    [InlineData("PUT", "/files?path=/tmp/slow", 100_000)]
-    public async Task Body_ThatNeverComes_IsGivenUpIn408(string method, string route, int length)
+    private async Task BodyThatNeverComesAsync(string method, string route, int length)
     {
         using Socket socket = await ConnectAsync();
         string head = $"{method} /api/sandboxes/{fixture.Sandbox}{route} HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {ServerFixture.Key}\r\nContent-Length: {length}\r\n\r\n{{";
@@ -109,8 +119,7 @@ public sealed class ConnectionTests(ServerFixture fixture)
         fixture.Log.AssertNone();
     }
 
-    [SkippableFact]
-    public async Task Readers_ThatDoNotRead_AreCut()
+    private async Task ReaderThatDoesNotReadAsync()
     {
         RawAnswer made = await fixture.DoAsync("POST", $"/api/sandboxes/{fixture.Sandbox}/exec/run", """{"cmd":"head -c 60000000 /dev/zero > /workspace/big"}""");
         Assert.Equal(0, made.Json.GetProperty("exitCode").GetInt32());

@@ -27,6 +27,9 @@ internal sealed class ServerDirectory : IAsyncDisposable
         Directory.CreateDirectory(runtime);
     }
 
+    /// <summary>A new one, for who disposes of it asynchronously.</summary>
+    internal static ServerDirectory Make() => new();
+
     internal SandboxHostOptions Options { get; }
 
     internal string StatePath => _directory;

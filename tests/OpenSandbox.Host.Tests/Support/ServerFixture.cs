@@ -14,6 +14,9 @@ public sealed class ServerFixture : IAsyncLifetime
     internal const string Key = "osb_test_0123456789";
     internal const string OtherKey = "osb_test_other";
 
+    /// <summary>The name of an image.</summary>
+    internal const string Snapshot = "named";
+
     private ServerDirectory? _directory;
     private OpenSandboxServer? _server;
     private Exception? _failure;
@@ -39,7 +42,7 @@ public sealed class ServerFixture : IAsyncLifetime
     /// <summary>A running sandbox.</summary>
     internal string Sandbox { get; private set; } = "";
 
-    /// <summary>Another one.</summary>
+    /// <summary>Another one, whose previews need a token.</summary>
     internal string Other { get; private set; } = "";
 
     /// <summary>One that has been deleted.</summary>
@@ -53,6 +56,9 @@ public sealed class ServerFixture : IAsyncLifetime
 
     /// <summary>A checkpoint of <see cref="Sandbox"/>.</summary>
     internal string Checkpoint { get; private set; } = "";
+
+    /// <summary>A patch of <see cref="Checkpoint"/>.</summary>
+    internal string Patch { get; private set; } = "";
 
     /// <summary>A command of <see cref="Sandbox"/> that goes on.</summary>
     internal string Execution { get; private set; } = "";
@@ -77,7 +83,7 @@ public sealed class ServerFixture : IAsyncLifetime
 
         try
         {
-            _directory = new ServerDirectory();
+            _directory = ServerDirectory.Make();
             _server = await OpenSandboxServer.StartAsync(
                 new ServerOptions
                 {
@@ -97,6 +103,9 @@ public sealed class ServerFixture : IAsyncLifetime
             Terminal = (await DoAsync("POST", $"/api/sandboxes/{Sandbox}/pty", "{}")).String("sessionID");
             Execution = (await DoAsync("POST", $"/api/sandboxes/{Sandbox}/exec/run-async", """{"cmd":"sleep","args":["3600"],"timeout":0}""")).String("execId");
             Checkpoint = (await DoAsync("POST", $"/api/sandboxes/{Sandbox}/checkpoints", """{"name":"taken","kind":"disk_only"}""")).String("id");
+            Patch = (await DoAsync("POST", $"/api/sandboxes/checkpoints/{Checkpoint}/patches", """{"script":"true"}""")).Json.GetProperty("patch").GetProperty("id").GetString()!;
+            await DoAsync("POST", $"/api/sandboxes/{Other}/preview/rotate");
+            await DoAsync("POST", "/api/snapshots", $$$"""{"name":"{{{Snapshot}}}","image":{"steps":[{"type":"workdir","args":{"path":"/srv"}}]}}""");
         }
         catch (Exception failure)
         {
