@@ -140,6 +140,7 @@ internal sealed class SandboxEndpoints(SandboxService sandboxes, PatchRunner pat
         }
 
         ImagePlan plan = ImagePlan.From(manifest);
+        images.Check(plan);
         return (log, cancellationToken) => images.GetAsync(plan, log, cancellationToken);
     }
 

@@ -20,18 +20,24 @@ internal sealed class ImageBuilder(SandboxHost host, ServerOptions options)
     /// <summary>Whether a sandbox is one that an image is built in.</summary>
     internal static bool IsBuilder(Sandbox sandbox) => sandbox.Spec.Labels.ContainsKey(BuilderLabel);
 
+    /// <summary>Memory of the sandbox that a plan is carried out in, MiB.</summary>
+    /// <exception cref="ApiException">400: this server cannot give so much, or it is too little.</exception>
+    internal int MemoryFor(ImagePlan plan)
+    {
+        int largest = options.Sandboxes.MaxMemoryMib;
+        int memory = plan.BuilderMemoryMib ?? Math.Min(DefaultMemoryMib, largest);
+        return memory >= SandboxResize.MinMemoryMib && memory <= largest
+            ? memory
+            : throw ApiException.Bad($"image.builderMemoryMB of {memory}: it must be from {SandboxResize.MinMemoryMib} to {largest}");
+    }
+
     /// <summary>Does what the plan says, and keeps the disks that come of it.</summary>
     /// <exception cref="ApiException">A step failed.</exception>
     /// <exception cref="SandboxException">The sandbox failed.</exception>
     internal async Task<ImageEntry> BuildAsync(ImagePlan plan, BuildLog log, CancellationToken cancellationToken)
     {
         int largest = options.Sandboxes.MaxMemoryMib;
-        int memory = plan.BuilderMemoryMib ?? Math.Min(DefaultMemoryMib, largest);
-        if (memory < SandboxResize.MinMemoryMib || memory > largest)
-        {
-            throw ApiException.Bad($"image.builderMemoryMB of {memory}: it must be from {SandboxResize.MinMemoryMib} to {largest}");
-        }
-
+        int memory = MemoryFor(plan);
         log.Add(new BuildLine(0, "build", "starting a sandbox to build in"));
         Sandbox builder = await host.CreateAsync(
             new SandboxSpec

@@ -118,10 +118,15 @@ internal sealed class ImageService(
     /// <summary>The image of a snapshot, if it is there.</summary>
     internal ImageEntry? ImageOf(SnapshotEntry snapshot) => images.Find(snapshot.Hash);
 
+    /// <summary>Whether a plan can be carried out here, as far as that can be told ahead.</summary>
+    /// <exception cref="ApiException">400: it cannot.</exception>
+    internal void Check(ImagePlan plan) => _ = builder.MemoryFor(plan);
+
     /// <summary>Takes a name for an image that is to be built.</summary>
-    /// <exception cref="ApiException">409: it is taken.</exception>
+    /// <exception cref="ApiException">409: it is taken; 400: the plan cannot be carried out here.</exception>
     internal SnapshotEntry Begin(string name, ImagePlan plan)
     {
+        Check(plan);
         var entry = new SnapshotEntry
         {
             Id = Guid.NewGuid().ToString(),

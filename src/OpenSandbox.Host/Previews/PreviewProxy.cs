@@ -185,6 +185,8 @@ internal sealed class PreviewProxy : IDisposable
             {
                 case ApiException known:
                     return known;
+                case BadHttpRequestException client: // its body is too large, or was cut
+                    return new ApiException(client.StatusCode, client.Message, failure);
                 case SandboxException { Code: SandboxErrorCode.ConnectionRefused }:
                     return new ApiException(
                         StatusCodes.Status502BadGateway, $"nothing listens at port {target.Port} of sandbox {target.SandboxId}", failure)

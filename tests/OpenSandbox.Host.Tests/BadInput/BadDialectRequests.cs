@@ -139,7 +139,8 @@ internal static class BadDialectRequests
             ("""{"steps":[{"type":"add_dir","args":{"path":"/a","files":[{"relativePath":"/x","content":""}]}}]}""", "/x"), ("""{"steps":[{"type":"add_dir","args":{"path":"/a","files":[{"relativePath":"b\\..\\x","content":""}]}}]}""", "relativePath"),
             ("""{"steps":[{"type":"add_dir","args":{"path":"/a","files":[{"relativePath":"b//x","content":""}]}}]}""", "relativePath"), ("""{"steps":[{"type":"add_dir","args":{"path":"/a","files":[{"relativePath":"b","content":"%"}]}}]}""", "base64"),
             ($$"""{"steps":[{{string.Join(',', Enumerable.Repeat("""{"type":"workdir","args":{"path":"/a"}}""", 201))}}]}""", "201 steps"),
-            ("""{"builderMemoryMB":"x"}""", "JSON")])
+            ("""{"builderMemoryMB":"x"}""", "JSON"),
+            ("""{"builderMemoryMB":1}""", "builderMemoryMB")])
         {
             string name = image[..Math.Min(image.Length, 90)];
             yield return new BadRequest($"snapshot of {name}", 400, "POST", "/api/snapshots", $$"""{"name":"x","image":{{image}}}""") { Says = says };

@@ -110,7 +110,8 @@ internal static class BadRequests
             yield return new BadRequest($"{name}: no such sandbox", 404, method, Unknown + below, body);
             yield return new BadRequest($"{name}: no key", 401, method, Box + below, body, "X-API-Key:") { Says = "missing API key" };
             yield return new BadRequest($"{name}: wrong key", 403, method, Box + below, body, "X-API-Key: osb_wrong") { Says = "invalid API key" };
-            if (below is not ("" or "/wake" or "/usage")) // these tell of a sandbox that is gone
+            // Some tell of a sandbox that is gone, and its checkpoints outlive it.
+            if (below is not ("" or "/wake" or "/usage") && (method, below) is not (("GET", "/checkpoints") or ("DELETE", "/checkpoints/{checkpoint}")))
             {
                 yield return new BadRequest($"{name}: deleted sandbox", 410, method, "/api/sandboxes/{deleted}" + below, body);
             }
