@@ -72,26 +72,41 @@ public sealed class RecoveryTests(HostFixture fixture)
         await using SandboxHost host = await state.StartHostAsync();
         Sandbox sandbox = await host.CreateAsync(new SandboxSpec { Lifetime = SandboxLifetime.Detached }, Deadline());
         await sandbox.ExecAsync("echo kept > /workspace/file; sync", cancellationToken: Deadline());
-        bool killed = false;
-        using (Fault.ArmFlow(FaultPlan.Observe((point, _) =>
-        {
-            if (point == FaultPoints.SwitchPending && !killed)
-            {
-                killed = true;
-                Process.GetProcessById(host.Store.LoadSandbox(sandbox.Id).Vm!.QemuPid).Kill();
-                Assert.True(SpinWait.SpinUntil(() => host.Store.LoadSandbox(sandbox.Id).Vm is null, TimeSpan.FromSeconds(30)));
-            }
-        })))
+        using (KillAt(FaultPoints.SwitchPending, host, sandbox))
         {
             await Assert.ThrowsAnyAsync<SandboxException>(() => sandbox.ForkAsync(cancellationToken: Deadline()));
         }
 
-        Assert.True(killed);
         Assert.Equal(SandboxState.Crashed, sandbox.State);
         Assert.Null(host.Store.LoadSandbox(sandbox.Id).Operation);
         Assert.False((await sandbox.WakeAsync(cancellationToken: Deadline(60))).MemoryRestored);
         Assert.Equal("kept\n", (await sandbox.ExecAsync("cat /workspace/file", cancellationToken: Deadline())).StandardOutput);
         await sandbox.DeleteAsync();
+    }
+
+    /// <summary>The checkpoint is whole, and stays so when its sandbox boots from the same disks.</summary>
+    [SkippableFact]
+    public async Task Checkpoint_MachineEndsAfterItsDisksWereSwitched_CanBeForkedAfterABoot()
+    {
+        _ = fixture.HostWithImage;
+        await using var state = new OwnState();
+        await using SandboxHost host = await state.StartHostAsync();
+        Sandbox sandbox = await host.CreateAsync(new SandboxSpec { Lifetime = SandboxLifetime.Detached }, Deadline());
+        await sandbox.ExecAsync("echo kept > /workspace/file; echo memory > /dev/shm/file", cancellationToken: Deadline());
+        SandboxCheckpoint checkpoint;
+        using (KillAt(FaultPoints.SwitchDone, host, sandbox))
+        {
+            checkpoint = await sandbox.CheckpointAsync(cancellationToken: Deadline());
+        }
+
+        Assert.Equal(SandboxState.Crashed, sandbox.State);
+        Assert.False((await sandbox.WakeAsync(cancellationToken: Deadline(60))).MemoryRestored);
+        Assert.Equal("kept\n", (await sandbox.ExecAsync("cat /workspace/file", cancellationToken: Deadline())).StandardOutput);
+        Sandbox fork = Assert.Single(await host.ForkAsync(checkpoint.Id, 1, new ForkOptions { Lifetime = SandboxLifetime.Attached }, Deadline()));
+        Assert.Equal("kept\nmemory\n", (await fork.ExecAsync("cat /workspace/file /dev/shm/file", cancellationToken: Deadline())).StandardOutput);
+        await fork.DisposeAsync();
+        await sandbox.DeleteAsync();
+        Assert.True(await host.DeleteCheckpointAsync(checkpoint.Id, Deadline()));
     }
 
     [SkippableFact]
@@ -142,4 +157,19 @@ public sealed class RecoveryTests(HostFixture fixture)
     }
 
     private static CancellationToken Deadline(int seconds = 60) => ExecTests.Deadline(seconds);
+
+    /// <summary>Kills a sandbox's machine the first time that a failpoint is reached, and goes on when the host has seen and recorded that.</summary>
+    private static IDisposable KillAt(string failpoint, SandboxHost host, Sandbox sandbox)
+    {
+        bool killed = false;
+        return Fault.ArmFlow(FaultPlan.Observe((point, _) =>
+        {
+            if (point == failpoint && !killed)
+            {
+                killed = true;
+                Process.GetProcessById(host.Store.LoadSandbox(sandbox.Id).Vm!.QemuPid).Kill();
+                Assert.True(SpinWait.SpinUntil(() => host.Store.LoadSandbox(sandbox.Id).Vm is null, TimeSpan.FromSeconds(30)));
+            }
+        }));
+    }
 }

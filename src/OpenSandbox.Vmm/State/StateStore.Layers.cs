@@ -137,7 +137,13 @@ internal sealed partial class StateStore
 
     private static void Freeze(SafeFileHandle file, string name)
     {
-        if (Libc.FChMod(file, StateFiles.FrozenMode) != 0)
+        if (Libc.Statx(file, out StatxBuffer status) != 0)
+        {
+            throw Errno.LastError($"statx {name}");
+        }
+
+        // One that is frozen already is left alone: another manifest may have its time of change.
+        if ((status.Mode & ~Libc.S_IFMT) != StateFiles.FrozenMode && Libc.FChMod(file, StateFiles.FrozenMode) != 0)
         {
             throw Errno.LastError($"fchmod {name}");
         }

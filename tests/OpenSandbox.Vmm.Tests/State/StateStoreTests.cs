@@ -372,6 +372,21 @@ public sealed class StateStoreTests : IDisposable
         Assert.Throws<StateFileException>(() => _store.OpenFrozenLayer(frozen, CancellationToken.None));
     }
 
+    /// <summary>A checkpoint may name a layer that its sandbox's manifest does not yet call frozen: what froze it first still vouches for it.</summary>
+    [Fact]
+    public void FreezeLayer_Twice_IsNotTouched()
+    {
+        using StateLease lease = _store.Enter();
+        using LayerFile layer = _store.CreateLayerFile(lease, static file => Qcow2Overlay.Format(file, 1 << 20));
+        LayerRef first = _store.FreezeLayer(layer.Id);
+
+        Assert.Equal(first, _store.FreezeLayer(layer.Id));
+
+        (SafeFileHandle file, LayerRef description) = _store.OpenFrozenLayer(first, CancellationToken.None);
+        file.Dispose();
+        Assert.Same(first, description);
+    }
+
     [Fact]
     public void OpenLayer_LinkInItsPlace_IsRefused()
     {
