@@ -72,6 +72,10 @@ public sealed class TerminalTests(HostFixture fixture) : SandboxTests(fixture)
         await ReadUntilAsync(shell, static text => text.Contains("Running", StringComparison.Ordinal));
         await TypeAsync(shell, "fg\n");
         await ReadUntilAsync(shell, static text => text.Contains("sleep 1011\r\n", StringComparison.Ordinal));
+
+        // The shell names the job before it gives it the terminal; until then the key would be for the shell itself.
+        await ExecTests.UntilAsync(async () => (await Sandbox.ExecAsync(
+            ["sh", "-c", "awk '{ exit $5 != $8 }' /proc/$(pgrep -xf 'sleep 1011')/stat"], cancellationToken: Deadline())).ExitCode == 0);
         await TypeAsync(shell, "\u001a"); // Ctrl-Z
         await ReadUntilAsync(shell, static text => Regex.IsMatch(text, "Stopped[^$]*\\$ ", RegexOptions.NonBacktracking)); // typing ahead of the prompt may be lost
         await TypeAsync(shell, "bg; kill %1; wait; echo left; exit 6\n");
