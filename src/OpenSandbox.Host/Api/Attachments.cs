@@ -89,6 +89,7 @@ internal sealed class Attachments(TimeProvider time, ILogger logger)
     {
         try
         {
+            // Not a wait for something: this is the time that the client has asked for, after which a command that nobody watches is to end.
             await Task.Delay(limit, time).ConfigureAwait(false);
             lock (_gate)
             {
