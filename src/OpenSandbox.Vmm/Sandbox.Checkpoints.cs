@@ -64,7 +64,7 @@ public sealed partial class Sandbox
             SnapshotManifest saved = await SaveCutAsync(cut, options, cancellationToken).ConfigureAwait(false);
             _host.DigestSoon(saved.Id, cut.Disks.Share());
             _host.RetainCheckpoints(Id, options.KeepLast, saved.Id);
-            Tell(SandboxEventKind.Checkpointed, new SandboxEventDetails { CheckpointId = saved.Id });
+            TellAtEnd(SandboxEventKind.Checkpointed, new SandboxEventDetails { CheckpointId = saved.Id });
             VmmLog.CheckpointMade(_host.Logger, Id, saved.Id, (long)cut.Stopped.TotalMilliseconds);
             return new SandboxCheckpoint(saved) { Stopped = cut.Stopped, StoodStill = cut.StoodStill };
         }

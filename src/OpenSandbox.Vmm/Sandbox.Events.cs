@@ -34,8 +34,8 @@ public sealed partial class Sandbox
         }
     }
 
-    /// <summary>Tells that it is back, and how.</summary>
-    private void TellBack(SandboxEventKind kind, SandboxWake wake, string? checkpointId = null, bool byUse = false) => Tell(kind, new SandboxEventDetails
+    /// <summary>Tells that it is back, and how, when the operation that got it back is over.</summary>
+    private void TellBack(SandboxEventKind kind, SandboxWake wake, string? checkpointId = null, bool byUse = false) => TellAtEnd(kind, new SandboxEventDetails
     {
         MemoryRestored = wake.MemoryRestored,
         Reasons = wake.Reasons,

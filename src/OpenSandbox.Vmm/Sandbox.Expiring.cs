@@ -102,7 +102,7 @@ public sealed partial class Sandbox
         string why = "";
         try
         {
-            bool hibernated = await OperateAsync("hibernating", HibernateIfDueAsync, cancellationToken).ConfigureAwait(false);
+            bool hibernated = await OperateAsync(Hibernating, HibernateIfDueAsync, cancellationToken).ConfigureAwait(false);
             if (hibernated)
             {
                 _failedExpiries = 0;
@@ -147,7 +147,7 @@ public sealed partial class Sandbox
                 }
 
                 SandboxMetrics.Expired.Add(1, SandboxMetrics.Tag("action", "hibernate"));
-                Tell(SandboxEventKind.Expired, new SandboxEventDetails { Reasons = [why], Action = SandboxExpiryAction.Hibernate });
+                TellAtEnd(SandboxEventKind.Expired, new SandboxEventDetails { Reasons = [why], Action = SandboxExpiryAction.Hibernate });
                 await HibernateMeasuredAsync(expired: true, () => HibernateNowAsync(token)).ConfigureAwait(false);
                 return true;
             }

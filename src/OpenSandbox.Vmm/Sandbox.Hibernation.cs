@@ -11,6 +11,8 @@ namespace OpenSandbox.Vmm;
 /// <content>Putting the sandbox away with all its memory, and getting it back.</content>
 public sealed partial class Sandbox
 {
+    private const string Hibernating = "hibernating";
+
     private SandboxLock? _lock; // once there is a manifest
     private SandboxManifest? _manifest;
     private Task<SandboxWake>? _waking;
@@ -30,7 +32,7 @@ public sealed partial class Sandbox
     /// <exception cref="SandboxStateException">It does not run.</exception>
     /// <exception cref="SandboxLostException">The sandbox is gone.</exception>
     public Task<SandboxHibernation> HibernateAsync(CancellationToken cancellationToken = default) =>
-        HibernateMeasuredAsync(expired: false, () => OperateAsync("hibernating", HibernateNowAsync, cancellationToken));
+        HibernateMeasuredAsync(expired: false, () => OperateAsync(Hibernating, HibernateNowAsync, cancellationToken));
 
     /// <summary>Gets the sandbox back. Calls while it is waking share one wake; one that runs is left as it is.</summary>
     /// <param name="options">Default: see <see cref="WakeOptions"/>.</param>
@@ -69,8 +71,16 @@ public sealed partial class Sandbox
     private async Task<SandboxWake> WakeSharedAsync(WakeOptions options, bool byUse)
     {
         await Task.Yield(); // the gate is held by the caller
+        Task? puttingAway;
+        lock (_operationGate)
+        {
+            // Who sees that it is hibernated can wake it, also a moment before the hibernation has cleared up.
+            puttingAway = State == SandboxState.Hibernated && _operation is (Hibernating, Task ending) ? ending : null;
+        }
+
         try
         {
+            await (puttingAway ?? Task.CompletedTask).ConfigureAwait(false);
             return await WakeMeasuredAsync(
                 byUse, () => OperateAsync("waking", token => WakeNowAsync(options, byUse, token), CancellationToken.None)).ConfigureAwait(false);
         }
@@ -124,7 +134,7 @@ public sealed partial class Sandbox
         Enter(SandboxState.Hibernated);
         BeginCompaction(disks);
         SandboxHibernation result = Describe(saved.Id, saved.Memory, started);
-        Tell(SandboxEventKind.Hibernated, new SandboxEventDetails { Duration = result.Duration });
+        TellAtEnd(SandboxEventKind.Hibernated, new SandboxEventDetails { Duration = result.Duration });
         VmmLog.SandboxHibernated(_host.Logger, Id, result.MemoryPages, result.MemoryBytes, (long)result.Duration.TotalMilliseconds);
         return result;
     }

@@ -7,6 +7,7 @@ public sealed partial class Sandbox
 {
     private readonly Lock _operationGate = new();
     private readonly CancellationTokenSource _closingToken = new();
+    private readonly List<(SandboxEventKind Kind, SandboxEventDetails Details)> _toldAtEnd = [];
     private (string What, Task Done)? _operation;
 
     /// <summary>Carries an operation out while no other one is under way.</summary>
@@ -48,10 +49,29 @@ public sealed partial class Sandbox
             lock (_operationGate)
             {
                 _operation = null;
+
+                // Under the gate: the next operation's events come after these.
+                foreach ((SandboxEventKind kind, SandboxEventDetails details) in _toldAtEnd)
+                {
+                    _host.Events.Publish(kind, Id, details);
+                }
+
+                _toldAtEnd.Clear();
             }
 
             done.SetResult();
             ScheduleExpiry();
+        }
+    }
+
+    /// <summary>
+    /// Tells what the operation that is under way has come to, when it is over: who hears of it can begin the next one at once.
+    /// </summary>
+    private void TellAtEnd(SandboxEventKind kind, in SandboxEventDetails details = default)
+    {
+        lock (_operationGate)
+        {
+            _toldAtEnd.Add((kind, details with { State = State }));
         }
     }
 

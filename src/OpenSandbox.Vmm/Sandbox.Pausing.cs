@@ -52,7 +52,7 @@ public sealed partial class Sandbox
 
             _pause = standstill;
             EnterFrom(SandboxState.Running, SandboxState.Paused);
-            Tell(SandboxEventKind.Paused);
+            TellAtEnd(SandboxEventKind.Paused);
             return new SandboxPause(options.PageOut ? await PageOutAsync(run).ConfigureAwait(false) : 0);
         }
         catch (Exception failure) when (failure is not (SandboxException or OperationCanceledException))
@@ -80,7 +80,7 @@ public sealed partial class Sandbox
             _pause = null;
             await standstill.ReleaseAsync(failed: false).ConfigureAwait(false);
             EnterFrom(SandboxState.Paused, SandboxState.Running);
-            Tell(SandboxEventKind.Resumed);
+            TellAtEnd(SandboxEventKind.Resumed);
             return true;
         }
         catch (Exception failure) when (failure is not (SandboxException or OperationCanceledException))

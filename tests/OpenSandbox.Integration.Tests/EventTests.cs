@@ -61,6 +61,33 @@ public sealed class EventTests(HostFixture fixture)
     }
 
     [SkippableFact]
+    public async Task Events_OfAnOperation_ComeWhenTheNextOneCanBegin()
+    {
+        _ = fixture.HostWithImage;
+        await using var state = new OwnState();
+        await using SandboxHost host = await state.StartHostAsync();
+        await using var events = new ReadEvents(host);
+        await using Sandbox sandbox = await host.CreateAsync(cancellationToken: Deadline());
+
+        for (int round = 0; round < 3; round++)
+        {
+            // Paging out takes a while after the guest has come to a standstill.
+            Task<SandboxPause> pausing = sandbox.PauseAsync(new PauseOptions { PageOut = true }, Deadline());
+            await events.UntilAsync(SandboxEventKind.Paused);
+            Task resuming = sandbox.ResumeAsync(Deadline());
+            await events.UntilAsync(SandboxEventKind.Resumed);
+            Task<SandboxHibernation> hibernating = sandbox.HibernateAsync(Deadline());
+            await events.UntilAsync(SandboxEventKind.Hibernated);
+            Task<SandboxWake> waking = sandbox.WakeAsync(cancellationToken: Deadline());
+            await events.UntilAsync(SandboxEventKind.Woken);
+            Task<SandboxCheckpoint> saving = sandbox.CheckpointAsync(cancellationToken: Deadline());
+            await events.UntilAsync(SandboxEventKind.Checkpointed);
+            await Task.WhenAll(pausing, resuming, hibernating, waking, saving);
+            await host.DeleteCheckpointAsync((await saving).Id, Deadline());
+        }
+    }
+
+    [SkippableFact]
     public async Task Events_NextHost_TellsWhatItHasAdopted()
     {
         _ = fixture.HostWithImage;

@@ -3,6 +3,7 @@ using OpenSandbox.Vmm.State;
 namespace OpenSandbox.Vmm.Tests.State;
 
 /// <summary>Every change, cut short at every failpoint that it comes to.</summary>
+[Collection(LocksCollection.Name)]
 public sealed class StateCrashTests
 {
     public static TheoryData<string> Scenarios => [.. StateScenario.All.Select(static scenario => scenario.Name)];

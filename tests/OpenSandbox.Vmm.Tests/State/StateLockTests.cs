@@ -4,6 +4,7 @@ using OpenSandbox.Vmm.Storage;
 namespace OpenSandbox.Vmm.Tests.State;
 
 /// <summary>Who may do what at the same time, between stores of one process and between processes.</summary>
+[Collection(LocksCollection.Name)]
 public sealed class StateLockTests : IDisposable
 {
     private readonly TemporaryDirectory _directory = new();

@@ -5,6 +5,7 @@ using OpenSandbox.Vmm.State;
 
 namespace OpenSandbox.Vmm.Tests.State;
 
+[Collection(LocksCollection.Name)]
 public sealed class StateStoreTests : IDisposable
 {
     private readonly TemporaryDirectory _directory = new();

@@ -2,6 +2,7 @@ using OpenSandbox.Vmm.State;
 
 namespace OpenSandbox.Vmm.Tests.State;
 
+[Collection(LocksCollection.Name)]
 public sealed class StateSweeperTests : IDisposable
 {
     private readonly TemporaryDirectory _directory = new();

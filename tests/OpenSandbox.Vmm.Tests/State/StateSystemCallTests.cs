@@ -4,6 +4,7 @@ using OpenSandbox.Vmm.State;
 namespace OpenSandbox.Vmm.Tests.State;
 
 /// <summary>What the kernel really gets to see, by strace: that nothing is claimed that an fsync did not confirm.</summary>
+[Collection(LocksCollection.Name)]
 public sealed partial class StateSystemCallTests
 {
     public static TheoryData<string> Scenarios => ["create", "commit", "hibernate", "checkpoint", "amend", "delete-snapshot"];

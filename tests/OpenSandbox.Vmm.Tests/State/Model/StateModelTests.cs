@@ -10,6 +10,7 @@ namespace OpenSandbox.Vmm.Tests.State.Model;
 /// Any sequence of operations, cut short anywhere by the death of the host, against a model of what there should be. The crash is exact: at
 /// the failpoint the state directory is taken away from the operation, so that nothing it does when it fails can change it.
 /// </summary>
+[Collection(LocksCollection.Name)]
 public sealed class StateModelTests
 {
     private const int MaxCrashPoint = 25;
