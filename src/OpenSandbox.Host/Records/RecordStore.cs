@@ -59,7 +59,9 @@ internal sealed class RecordStore<T>
     /// <param name="key">Its key: a file's name, without a slash.</param>
     /// <param name="change">Makes the new record of the old one; nothing: none.</param>
     /// <returns>The new record.</returns>
-    /// <exception cref="IOException">It could not be written; the old one holds.</exception>
+    /// <exception cref="IOException">
+    /// It could not be written, and the old one holds; or it is removed, and may be there again after a power failure.
+    /// </exception>
     internal T? Change(string key, Func<T?, T?> change)
     {
         lock (_gate)
@@ -70,6 +72,7 @@ internal sealed class RecordStore<T>
             {
                 File.Delete(FileOf(key));
                 _records.TryRemove(key, out _);
+                DurableFile.SyncDirectory(_directory);
             }
             else if (!ReferenceEquals(changed, old))
             {
