@@ -87,7 +87,7 @@ chmod 700 "$OPENSANDBOX_STATE"
 "${OSB_DOTNET_ENV[@]}" dotnet artifacts/bin/OpenSandbox.Cli/release/opensandbox.dll image build default </dev/null
 
 # One test may take this long, then the run is stopped and the test named; a project may take this long as a whole.
-test_limit=5m project_limit=45m
+test_limit=10m project_limit=75m
 if [[ -n $long ]]; then
   export OPENSANDBOX_TEST_CASES=1000000
   test_limit=3h project_limit=12h

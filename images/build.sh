@@ -43,7 +43,7 @@ host_sources() {
 
 sources=$(host_sources)
 if [[ -z $sources ]]; then
-  run_logged "package lists" image-lists apt-get -o DPkg::Lock::Timeout=600 update
+  run_logged "package lists" image-lists apt-get -o DPkg::Lock::Timeout=600 -o Acquire::Retries=5 update
   sources=$(host_sources)
 fi
 # A machine of another release: mmdebstrap knows Debian's own addresses.
@@ -73,7 +73,7 @@ make_tree() {
   if [[ -d /etc/apt/auth.conf.d ]]; then options+=(--setup-hook='mkdir -p "$1/etc/apt/auth.conf.d" && cp -a /etc/apt/auth.conf.d/. "$1/etc/apt/auth.conf.d/"'); fi
   if ((${#mirror[@]} == 0)); then mirror=(''); fi
   mmdebstrap --mode=root --format=directory --variant=minbase --architectures=amd64 --include="$packages" \
-    --aptopt="$work/apt.conf" --aptopt='Acquire::Languages "none"' --aptopt='APT::Sandbox::User "root"' --keyring="$work/keys" \
+    --aptopt="$work/apt.conf" --aptopt='Acquire::Retries "5"' --aptopt='Acquire::Languages "none"' --aptopt='APT::Sandbox::User "root"' --keyring="$work/keys" \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \
     --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/info/*' \
     --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/lintian/*' \

@@ -60,7 +60,7 @@ fetch_kernel() {
   package=$(resolve_kernel || true)
   if [[ -n $refresh || -z $package ]]; then
     if ((EUID != 0)); then echo "apt-get update needs root"; return 1; fi
-    apt-get -o DPkg::Lock::Timeout=600 update
+    apt-get -o DPkg::Lock::Timeout=600 -o Acquire::Retries=5 update
     package=$(resolve_kernel)
   fi
   [[ -n $package ]] || { echo "no Debian repository of this machine has the kernel package"; return 1; }
@@ -68,11 +68,11 @@ fetch_kernel() {
   mkdir -p -- "$work/tree"
   # APT drops to a user of its own for downloads, who cannot write below a private home: it keeps ours here.
   # Lists older than the archive name a file that is gone; then they are fetched anew, once.
-  if ! (cd -- "$work" && apt-get -o APT::Sandbox::User= download "$package"); then
+  if ! (cd -- "$work" && apt-get -o APT::Sandbox::User= -o Acquire::Retries=5 download "$package"); then
     ((EUID == 0)) || return 1
-    apt-get -o DPkg::Lock::Timeout=600 update
+    apt-get -o DPkg::Lock::Timeout=600 -o Acquire::Retries=5 update
     package=$(resolve_kernel)
-    (cd -- "$work" && apt-get -o APT::Sandbox::User= download "$package")
+    (cd -- "$work" && apt-get -o APT::Sandbox::User= -o Acquire::Retries=5 download "$package")
   fi
   deb=$(find "$work" -maxdepth 1 -name '*.deb' -print -quit)
   dpkg-deb -x "$deb" "$work/tree"

@@ -207,7 +207,7 @@ need_packages() {
 # install_packages PACKAGE...: the package lists are fetched only if they cannot satisfy the request as they are.
 install_packages() {
   export DEBIAN_FRONTEND=noninteractive
-  local apt=(apt-get -o DPkg::Lock::Timeout=600 -o Dpkg::Use-Pty=0)
+  local apt=(apt-get -o DPkg::Lock::Timeout=600 -o Dpkg::Use-Pty=0 -o Acquire::Retries=5)
   if "${apt[@]}" install -y --no-install-recommends "$@"; then return 0; fi
   echo "the package lists may be absent or old: updating them"
   "${apt[@]}" update

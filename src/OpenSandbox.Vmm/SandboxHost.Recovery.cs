@@ -293,16 +293,23 @@ public sealed partial class SandboxHost
     /// <summary>Opens the disks of a running machine. Which layer is active the machine says, of those that the manifest names.</summary>
     private async Task<SandboxDisks> FindDisksAsync(QmpClient qmp, DiskChains chains, CancellationToken cancellationToken)
     {
-        HashSet<string> nodes = await RootNodesAsync(qmp, cancellationToken).ConfigureAwait(false);
+        string rootfsNode = chains.Rootfs is null ? "" : await ActiveNodeAsync(qmp, QemuCommandLine.RootfsDevice, cancellationToken).ConfigureAwait(false);
+        string workspaceNode = chains.Workspace is null
+            ? ""
+            : await ActiveNodeAsync(qmp, QemuCommandLine.WorkspaceDevice, cancellationToken).ConfigureAwait(false);
         return await Task.Run(
             () =>
             {
-                SandboxDisk? rootfs = chains.Rootfs is null ? null : FindDisk(QemuCommandLine.RootfsName, chains.Rootfs, nodes, cancellationToken);
+                SandboxDisk? rootfs = chains.Rootfs is null
+                    ? null
+                    : FindDisk(QemuCommandLine.RootfsName, chains.Rootfs, rootfsNode, cancellationToken);
                 try
                 {
                     return new SandboxDisks(
                         rootfs,
-                        chains.Workspace is null ? null : FindDisk(QemuCommandLine.WorkspaceName, chains.Workspace, nodes, cancellationToken));
+                        chains.Workspace is null
+                            ? null
+                            : FindDisk(QemuCommandLine.WorkspaceName, chains.Workspace, workspaceNode, cancellationToken));
                 }
                 catch
                 {
@@ -313,12 +320,14 @@ public sealed partial class SandboxHost
             cancellationToken).ConfigureAwait(false);
     }
 
-    private SandboxDisk FindDisk(string name, DiskChain chain, HashSet<string> nodes, CancellationToken cancellationToken)
+    private SandboxDisk FindDisk(string name, DiskChain chain, string active, CancellationToken cancellationToken)
     {
         string recorded = chain.Layers.Count > 0 ? chain.Layers[^1].Id : throw new InvalidDataException($"{name} has no layer to write to");
-        bool moved = chain.Pending is not null && nodes.Contains(chain.Pending);
-        string? node = moved ? chain.Pending : nodes.Contains(recorded) ? recorded : null;
-        if (node is null && !nodes.Contains(name))
+        bool moved = active == chain.Pending;
+
+        // The layer that the machine was started with has the disk's name, every later one its own.
+        string? node = moved || active == recorded ? active : null;
+        if (node is null && active != name)
         {
             throw new InvalidDataException($"QEMU writes {name} to none of the layers that the manifest names");
         }
@@ -332,9 +341,9 @@ public sealed partial class SandboxHost
         FrozenDisk frozen = OpenDisk(name, below, cancellationToken);
         try
         {
-            string active = moved ? chain.Pending! : recorded;
-            SafeFileHandle file = Store.OpenLayer(active, readOnly: false);
-            return new SandboxDisk(frozen, DiskLayer.Named(active, file), node);
+            string layer = moved ? active : recorded;
+            SafeFileHandle file = Store.OpenLayer(layer, readOnly: false);
+            return new SandboxDisk(frozen, DiskLayer.Named(layer, file), node);
         }
         catch
         {
@@ -343,25 +352,14 @@ public sealed partial class SandboxHost
         }
     }
 
-    /// <summary>Names of the nodes that the machine's disks are.</summary>
-    private static async Task<HashSet<string>> RootNodesAsync(QmpClient qmp, CancellationToken cancellationToken)
+    /// <summary>
+    /// Name of the node that a disk of the machine is. Asked of the device: what query-block says of it holds all layers below, each inside
+    /// the one above it, and there is no bound on how many there are.
+    /// </summary>
+    private static async Task<string> ActiveNodeAsync(QmpClient qmp, string device, CancellationToken cancellationToken)
     {
-        JsonElement devices = await qmp.ExecuteAsync("query-block", cancellationToken: cancellationToken).ConfigureAwait(false);
-        var nodes = new HashSet<string>(StringComparer.Ordinal);
-        if (devices.ValueKind == JsonValueKind.Array)
-        {
-            foreach (JsonElement device in devices.EnumerateArray())
-            {
-                if (device.ValueKind == JsonValueKind.Object
-                    && device.TryGetProperty("inserted", out JsonElement inserted) && inserted.ValueKind == JsonValueKind.Object
-                    && inserted.TryGetProperty("node-name", out JsonElement node) && node.GetString() is string name)
-                {
-                    nodes.Add(name);
-                }
-            }
-        }
-
-        return nodes;
+        JsonElement node = await qmp.QomGetAsync($"/machine/peripheral/{device}", "drive", cancellationToken).ConfigureAwait(false);
+        return node.ValueKind == JsonValueKind.String ? node.GetString()! : throw new InvalidDataException($"QEMU does not say what {device} writes to");
     }
 
     private async Task FinishDeletingAsync(SandboxLock held, SandboxManifest manifest, CancellationToken cancellationToken)

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using OpenSandbox.Vmm;
 
 namespace OpenSandbox.Cli.Tests;
@@ -52,19 +53,30 @@ public sealed class HostPrerequisitesTests : IDisposable
         }
 
         string launcher = Path.Combine(_directory, "launcher");
-        await File.WriteAllTextAsync(launcher, "#!/bin/sh\necho 'step clone3: Operation not permitted' >&2\nexit 125\n");
-        File.SetUnixFileMode(launcher, (UnixFileMode)0x1ED);
+        await WriteScriptAsync(launcher, "#!/bin/sh\necho 'step clone3: Operation not permitted' >&2\nexit 125\n");
 
         // Any program that answers like QEMU will do.
         string qemu = Path.Combine(_directory, "qemu");
-        await File.WriteAllTextAsync(qemu, "#!/bin/sh\necho 'QEMU emulator version 8.1.2 (made up)'\n");
-        File.SetUnixFileMode(qemu, (UnixFileMode)0x1ED);
+        await WriteScriptAsync(qemu, "#!/bin/sh\necho 'QEMU emulator version 8.1.2 (made up)'\n");
 
         HostPrerequisiteReport report = await HostPrerequisites.CheckAsync(options with { QemuPath = qemu });
         HostPrerequisite jail = report.Items.Single(static item => item.Name == "jail");
         Assert.Equal(HostPrerequisiteStatus.Missing, jail.Status);
         Assert.EndsWith("step clone3: Operation not permitted", jail.Detail, StringComparison.Ordinal);
         Assert.Contains("version 8.1.2 (made up)", report.Items.Single(static item => item.Name == "qemu").Detail, StringComparison.Ordinal);
+    }
+
+    /// <summary>
+    /// Written by another process: a file that this one has had open for writing may still be open in a process that a test beside this one
+    /// starts, and then cannot be run.
+    /// </summary>
+    private static async Task WriteScriptAsync(string path, string text)
+    {
+        using Process shell = Process.Start(new ProcessStartInfo("sh", ["-c", "cat >\"$0\" && chmod 755 \"$0\"", path]) { RedirectStandardInput = true })!;
+        await shell.StandardInput.WriteAsync(text);
+        shell.StandardInput.Close();
+        await shell.WaitForExitAsync().WaitAsync(CliProcess.Deadline);
+        Assert.Equal(0, shell.ExitCode);
     }
 
     private SandboxHostOptions Options() => new()

@@ -86,7 +86,7 @@ public sealed class ImageTests : IDisposable
         cli.Signal(SigTerm);
         CliEnd end = await cli.WaitAsync();
         Assert.Equal(143, end.ExitCode);
-        Assert.DoesNotContain(children, CliProcess.IsAlive);
+        await CliProcess.WaitForEndAsync([.. children]);
         AssertNothingLeft();
     }
 

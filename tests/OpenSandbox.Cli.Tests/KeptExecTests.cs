@@ -48,7 +48,7 @@ public sealed class KeptExecTests(Sandboxes sandboxes) : IAsyncLifetime
         Assert.Matches(@"\Aopensandbox: [^\n]*no-such-command[^\n]*\n\z", missing.Error);
         Assert.Equal(126, (await Kept.ExecAsync("/etc/passwd")).ExitCode);
         Assert.Equal(125, (await Kept.ExecAsync(null, ["-u", "nobody-here"], "true")).ExitCode);
-        CliResult late = await Kept.ExecAsync(null, ["--timeout", "300ms"], "sh", "-c", "echo begun; sleep 1000");
+        CliResult late = await Kept.ExecAsync(null, ["--timeout", "5s"], "sh", "-c", "echo begun; sleep 1000");
         Assert.Equal((124, "begun\n", ""), (late.ExitCode, late.Text, late.Error));
     }
 
@@ -100,7 +100,7 @@ public sealed class KeptExecTests(Sandboxes sandboxes) : IAsyncLifetime
         await flood.WaitAsync(CliProcess.Deadline);
 
         // The kill is sent when the keeper sees that nobody is there any more: a moment later, for which this waits in the guest.
-        CliResult gone = await Kept.ExecAsync("sh", "-c", "for i in $(seq 100); do pgrep -x sleep >/dev/null || exit 0; done; pgrep -xa sleep");
+        CliResult gone = await Kept.ExecAsync("sh", "-c", "for i in $(seq 100); do pgrep -x sleep >/dev/null || exit 0; sleep 0.2; done; pgrep -xa sleep");
         Assert.Equal((0, ""), (gone.ExitCode, gone.Text));
     }
 

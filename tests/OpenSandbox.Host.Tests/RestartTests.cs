@@ -66,9 +66,10 @@ public sealed class RestartTests
                 Assert.Equal(typed, await TypeAsync(server, running, session, $"round {round}\n"));
 
                 // What it has used is counted on, as if there had been no kill; who slept has used nothing.
+                double before = (DateTimeOffset.UtcNow - startedAt).TotalSeconds;
                 double uptime = await UptimeAsync(server, running);
-                Assert.InRange(uptime, (DateTimeOffset.UtcNow - startedAt).TotalSeconds - 3, (DateTimeOffset.UtcNow - startedAt).TotalSeconds + 1);
-                Assert.InRange(await UptimeAsync(server, asleep), sleptAfter - 0.1, sleptAfter + 0.1);
+                Assert.InRange(uptime, before - 3, (DateTimeOffset.UtcNow - startedAt).TotalSeconds + 1);
+                Assert.InRange(await UptimeAsync(server, asleep), sleptAfter - 2, sleptAfter + 2);
 
                 // What clients were told of is there, or was deleted by them; and whatever is there works.
                 Assert.NotEmpty(load.Written);
@@ -89,8 +90,10 @@ public sealed class RestartTests
 
             // Timers: the idle sandbox falls asleep in its time, though the servers that were to see to it are dead: not earlier, and after a kill at most
             // that time later.
+            double asked = Stopwatch.GetElapsedTime(idleSince).TotalSeconds; // by then it may have slept for long
             await UntilAsync(async () => (await server.DoAsync("GET", $"/api/sandboxes/{idle}")).String("status") == "hibernated", seconds: IdleSeconds + 60);
-            Assert.InRange(Stopwatch.GetElapsedTime(idleSince).TotalSeconds, IdleSeconds - 1, Stopwatch.GetElapsedTime(idleSince, listening).TotalSeconds + IdleSeconds + 10);
+            double due = Stopwatch.GetElapsedTime(idleSince, listening).TotalSeconds + IdleSeconds;
+            Assert.InRange(Stopwatch.GetElapsedTime(idleSince).TotalSeconds, IdleSeconds - 1, Math.Max(due, asked) + 30);
             Assert.Equal("running", (await server.DoAsync("GET", $"/api/sandboxes/{running}")).String("status"));
             await server.DoAsync("POST", $"/api/sandboxes/{running}/checkpoints/{checkpoint}/restore");
             Assert.Equal("before\npatched\n", await RunAsync(server, running, "cat /tmp/state /workspace/patched"));
@@ -197,7 +200,7 @@ public sealed class RestartTests
                         await work();
                     }
                 }
-                catch (Exception gone) when (gone is SocketException or Xunit.Sdk.XunitException or OperationCanceledException)
+                catch (Exception gone) when (gone is SocketException or IOException or JsonException or Xunit.Sdk.XunitException or OperationCanceledException)
                 {
                     // The server has been killed.
                 }
@@ -222,7 +225,9 @@ public sealed class RestartTests
 
         private async Task CreateAsync()
         {
-            string id = (await server.SendAsync("POST", "/api/sandboxes", """{"timeout":0,"memoryMB":512}""")).String("sandboxID");
+            RawAnswer answer = await server.SendAsync("POST", "/api/sandboxes", """{"timeout":0,"memoryMB":512}""");
+            Assert.Equal(201, answer.Status);
+            string id = answer.String("sandboxID");
             Made[id] = false;
             if (Made.Count >= Enough && !Written.IsEmpty)
             {

@@ -75,7 +75,7 @@ public sealed class AbuseTests(HostFixture fixture) : SandboxTests(fixture)
         IReadOnlyList<SandboxProcessInfo> all = await Sandbox.Processes.ListAsync(Deadline());
         Assert.InRange(all.Sum(static p => p.OutputEnd - p.OutputStart), 1, (64L << 20) + (8 * (64 << 10)));
         ExecResult result = await Sandbox.ExecAsync(
-            ["yes"], new ExecOptions { Timeout = TimeSpan.FromSeconds(2), MaxOutputBytes = 1_000_000 }, Deadline());
+            ["yes"], new ExecOptions { Timeout = TimeSpan.FromSeconds(8), MaxOutputBytes = 1_000_000 }, Deadline());
         Assert.True(result is { Truncated: true, Exit.TimedOut: true, StandardOutputBytes.Length: 1_000_000 });
         foreach (SandboxProcess flood in floods)
         {

@@ -98,7 +98,7 @@ public sealed class CheckpointTests(HostFixture fixture)
     {
         await using Sandbox sandbox = await fixture.HostWithImage.CreateAsync(cancellationToken: Deadline());
 
-        Task<SandboxPause> pausing = sandbox.PauseAsync(cancellationToken: Deadline());
+        Task<SandboxPause> pausing = sandbox.PauseAsync(new PauseOptions { PageOut = true }, Deadline()); // which takes a while
         SandboxConflictException conflict = await Assert.ThrowsAsync<SandboxConflictException>(() => sandbox.ForkAsync(cancellationToken: Deadline()));
         await pausing;
 

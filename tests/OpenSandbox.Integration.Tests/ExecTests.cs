@@ -321,7 +321,7 @@ public sealed class ExecTests(HostFixture fixture) : IAsyncLifetime
     /// <summary>Asks again until it is so; the deadline of the callee's own calls bounds it.</summary>
     internal static async Task UntilAsync(Func<Task<bool>> condition)
     {
-        CancellationToken deadline = Deadline(30);
+        CancellationToken deadline = Deadline(120);
         while (!await condition())
         {
             deadline.ThrowIfCancellationRequested();

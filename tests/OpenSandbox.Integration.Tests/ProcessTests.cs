@@ -250,7 +250,7 @@ public sealed class ProcessTests(HostFixture fixture) : SandboxTests(fixture)
         SandboxProcess process = await Sandbox.StartAsync(
             "setsid sh -c 'setsid sleep 1002 & setsid nohup sleep 1002 >/dev/null 2>&1 &' & sleep 0.2; echo ready; sleep 1002", cancellationToken: Deadline());
         Assert.Equal("ready\n", await ReadLineAsync(process));
-        Assert.Equal("3\n", await CountAsync("sleep 1002"));
+        await ExecTests.UntilAsync(async () => await CountAsync("sleep 1002") == "3\n"); // it is started a moment later
 
         await process.DisposeAsync();
 
@@ -262,7 +262,7 @@ public sealed class ProcessTests(HostFixture fixture) : SandboxTests(fixture)
     {
         SandboxProcess process = await Sandbox.StartAsync("setsid nohup sleep 1007 >/dev/null 2>&1 & sleep 0.1; echo x", cancellationToken: Deadline());
         Assert.Equal("x\n", await ReadTextAsync(process));
-        Assert.Equal("1\n", await CountAsync("sleep 1007"));
+        await ExecTests.UntilAsync(async () => await CountAsync("sleep 1007") == "1\n"); // it is started a moment later
 
         await process.DisposeAsync();
 
@@ -277,7 +277,7 @@ public sealed class ProcessTests(HostFixture fixture) : SandboxTests(fixture)
         SandboxProcessExit exit = await process.WaitAsync(Deadline());
 
         Assert.True(exit.LeftProcesses);
-        Assert.Equal("1\n", await CountAsync("sleep 1003"));
+        await ExecTests.UntilAsync(async () => await CountAsync("sleep 1003") == "1\n"); // it is started a moment later
         Assert.True(await process.KillAsync(Deadline()));
         await ExecTests.UntilAsync(async () => await CountAsync("sleep 1003") == "0\n");
         Assert.False(await process.KillAsync(Deadline()));

@@ -65,6 +65,36 @@ public sealed class RecoveryTests(HostFixture fixture)
     /// disposed of and the disks closed.
     /// </summary>
     [SkippableFact]
+    public async Task Detached_WithManyCheckpoints_IsAdoptedAndBootsAfterACrash()
+    {
+        _ = fixture.HostWithImage;
+        await using var state = new OwnState();
+        string id;
+        await using (SandboxHost first = await state.StartHostAsync())
+        {
+            // Each leaves a layer of both disks behind, whether it is kept or not.
+            Sandbox sandbox = await first.CreateAsync(new SandboxSpec { Lifetime = SandboxLifetime.Detached }, Deadline());
+            id = sandbox.Id;
+            for (int i = 0; i < 90; i++)
+            {
+                await sandbox.CheckpointAsync(new CheckpointOptions { Kind = CheckpointKind.DiskOnly, KeepLast = 1 }, Deadline());
+            }
+
+            await sandbox.ExecAsync("echo kept > /workspace/file; sync", cancellationToken: Deadline());
+        }
+
+        await using SandboxHost second = await state.StartHostAsync();
+        Sandbox adopted = await second.OpenAsync(id, Deadline());
+
+        Assert.Equal("kept\n", (await adopted.ExecAsync("cat /workspace/file", cancellationToken: Deadline())).StandardOutput);
+        Assert.Equal(0, LifecycleTests.Kill(await adopted.Machine.GetQemuPidAsync(Deadline()), 9));
+        await ExecTests.UntilAsync(() => Task.FromResult(adopted.State == SandboxState.Crashed));
+        Assert.False((await adopted.WakeAsync(cancellationToken: Deadline())).MemoryRestored);
+        Assert.Equal("kept\n", (await adopted.ExecAsync("cat /workspace/file", cancellationToken: Deadline())).StandardOutput);
+        await adopted.DeleteAsync();
+    }
+
+    [SkippableFact]
     public async Task Fork_MachineEndsBeforeItsDisksAreSwitched_NoOperationStaysAndItBootsFromThem()
     {
         _ = fixture.HostWithImage;

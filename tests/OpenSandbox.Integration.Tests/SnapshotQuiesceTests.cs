@@ -103,7 +103,7 @@ public sealed class SnapshotQuiesceTests(HostFixture fixture, ITestOutputHelper 
 
         QuiesceReply quiesced = await Channel.QuiesceAsync(new QuiesceRequest { Snapshot = true, WatchdogMilliseconds = 1_500 }, Deadline());
         Assert.True(quiesced.Ok, quiesced.Reason);
-        Assert.InRange(await LongestPauseAsync(watcher, 1.0), 1.4, 60);
+        Assert.InRange(await LongestPauseAsync(watcher, 1.4), 1.4, 60);
 
         Task<TimeSpan> held = Channel.PingAsync(default, Deadline()).AsTask();
         ThawedReply thawed = await Channel.ThawAsync(Thaw(), Deadline());

@@ -69,7 +69,7 @@ public sealed class TerminalTests(HostFixture fixture) : SandboxTests(fixture)
     {
         await using SandboxProcess shell = await StartShellAsync();
         await TypeAsync(shell, "sleep 1011 & jobs\n");
-        await ReadUntilAsync(shell, static text => text.Contains("Running", StringComparison.Ordinal));
+        await ReadUntilAsync(shell, static text => Regex.IsMatch(text, "Running[^$]*\\$ ", RegexOptions.NonBacktracking));
         await TypeAsync(shell, "fg\n");
         await ReadUntilAsync(shell, static text => text.Contains("sleep 1011\r\n", StringComparison.Ordinal));
 

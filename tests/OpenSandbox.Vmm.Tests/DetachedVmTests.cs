@@ -11,6 +11,7 @@ using ProcessThread = OpenSandbox.Vmm.Processes.ProcessThread;
 namespace OpenSandbox.Vmm.Tests;
 
 /// <summary>What finds a detached VM again: its directory, its record, its processes.</summary>
+[Collection(State.LocksCollection.Name)]
 public sealed class DetachedVmTests
 {
     private static readonly TimeSpan s_limit = TimeSpan.FromSeconds(20);

@@ -3,6 +3,7 @@ using OpenSandbox.Vmm.Tests.State;
 
 namespace OpenSandbox.Vmm.Tests;
 
+[Collection(State.LocksCollection.Name)]
 public sealed class SandboxImagesTests
 {
     [Fact]

@@ -2,6 +2,7 @@ using OpenSandbox.Vmm.Processes;
 
 namespace OpenSandbox.Vmm.Tests;
 
+[Collection(State.LocksCollection.Name)]
 public sealed class UidPoolTests
 {
     [Fact]

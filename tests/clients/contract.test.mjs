@@ -4,7 +4,7 @@ import { after, before, describe, it } from "node:test";
 import { Sandbox, Usage } from "@opencomputer/sdk";
 import { Image, Snapshots } from "@opencomputer/sdk/node";
 
-const limit = { timeout: 150_000 };
+const limit = { timeout: 600_000 };
 const server = process.env.OPENCOMPUTER_API_URL;
 const key = process.env.OPENCOMPUTER_API_KEY;
 const unknown = "/api/sandboxes/sb-00000000";
@@ -55,7 +55,7 @@ describe("defaults", limit, () => {
   it("are the dialect's", async () => {
     const box = await create({ metadata: { a: "b" }, alias: "named" });
     assert.deepEqual([box.status, box.templateID, box.memoryMB, box.cpuCount, box.alias, box.metadata], ["running", "base", 1024, 1, "named", { a: "b" }]);
-    assert.ok(Math.abs(Date.parse(box.endAt) - Date.parse(box.startedAt) - 300_000) < 2_000, JSON.stringify(box));
+    assert.ok(Math.abs(Date.parse(box.endAt) - Date.parse(box.startedAt) - 300_000) < 30_000, JSON.stringify(box));
     assert.equal((await run(box, "grep -rxh 128 /sys/fs/cgroup --include=pids.max | head -n 1")).stdout.trim(), "128");
     assert.equal((await run(box, "pwd; id -u; id -g")).stdout, "/home/sandbox\n1000\n1000\n");
     const listed = (await call("GET", "/api/sandboxes")).json.find((one) => one.sandboxID === box.sandboxID);
@@ -160,7 +160,10 @@ describe("commands", limit, () => {
   it("are lines for the shell where they cannot be programs", async () => {
     assert.equal((await run(box, "echo a  b")).stdout, "a b\n");
     assert.equal((await run(box, "echo a; echo b")).stdout, "a\nb\n");
-    assert.equal((await call("POST", `${pathOf(box)}/exec/run-async`, { cmd: "echo a && echo b" })).json.stdout, "a\nb\n");
+    const begun = (await call("POST", `${pathOf(box)}/exec/run-async`, { cmd: "echo a && echo b" })).json;
+    let result = begun;
+    while (result.execId ?? result.running) result = (await call("GET", `${pathOf(box)}/exec/${begun.execId}/result`)).json;
+    assert.equal(result.stdout, "a\nb\n");
     const sdk = await Sandbox.connect(box.sandboxID);
     const said = [];
     const session = await sdk.exec.background("echo in the background", { onStdout: (data) => said.push(Buffer.from(data).toString()) });
@@ -220,17 +223,17 @@ describe("commands", limit, () => {
 
 describe("being idle", limit, () => {
   it("is not what moves bytes, and what does not is put to sleep", async () => {
-    const box = await create({ timeout: 3 });
+    const box = await create({ timeout: 10 });
     const sdk = await Sandbox.connect(box.sandboxID);
     const shell = await sdk.exec.start("cat");
-    for (let i = 0; i < 6; i++) {
+    for (let i = 0; i < 14; i++) {
       shell.sendStdin("tick\n");
       await new Promise((resolve) => setTimeout(resolve, 1_000));
     }
     assert.equal(await sdk.isRunning(), true);
-    await sdk.exec.run("sleep 5"); // nor is what is waited for
+    await sdk.exec.run("sleep 13"); // nor is what is waited for
     assert.equal(await sdk.isRunning(), true);
-    await until(async () => !(await sdk.isRunning()), "it sleeps", 15_000);
+    await until(async () => !(await sdk.isRunning()), "it sleeps", 60_000);
     assert.notEqual(await shell.done, 0); // no exit code is made up: the client says -1
     const again = await sdk.exec.attach(shell.sessionId, {});
     assert.equal(await sdk.isRunning(), true);
@@ -299,7 +302,7 @@ describe("load", { ...limit, concurrency: true }, () => {
     const session = await hold(sdk, 175);
     await until(async () => (await run(box, "free -m | awk '/Mem/{print $3}'")).stdout > 0, "it answers");
     // A minute above three quarters.
-    await until(async () => Number((await run(box, "curl -s http://169.254.169.254/v1/limits | sed 's/.*memLimit\":\\([0-9]*\\).*/\\1/'")).stdout) > 300 << 20, "it is larger", 110_000);
+    await until(async () => Number((await run(box, "curl -s http://169.254.169.254/v1/limits | sed 's/.*memLimit\":\\([0-9]*\\).*/\\1/'")).stdout) > 300 << 20, "it is larger", 300_000);
     assert.equal((await sdk.getAutoscale()).enabled, true);
     assert.equal((await sdk.exec.list()).find((one) => one.sessionID === session.sessionId).running, true);
     await session.kill();
@@ -310,8 +313,8 @@ describe("load", { ...limit, concurrency: true }, () => {
     const sdk = await Sandbox.connect(box.sandboxID);
     await hold(sdk, 200);
     const usage = new Usage(server, key);
-    await until(async () => (await usage.forSandbox(box.sandboxID)).totals.memoryUsedPeakMb > 200, "it is seen", 45_000);
-    await until(async () => (await usage.forSandbox(box.sandboxID)).totals.memoryUsedGbSeconds > 0.5, "it is counted", 45_000);
+    await until(async () => (await usage.forSandbox(box.sandboxID)).totals.memoryUsedPeakMb > 200, "it is seen", 120_000);
+    await until(async () => (await usage.forSandbox(box.sandboxID)).totals.memoryUsedGbSeconds > 0.5, "it is counted", 120_000);
     const { totals } = await usage.forSandbox(box.sandboxID);
     assert.ok(totals.memoryUsedGbSeconds <= totals.memoryAllocatedGbSeconds, JSON.stringify(totals));
   });

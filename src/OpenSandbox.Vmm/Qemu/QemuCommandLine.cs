@@ -22,6 +22,12 @@ internal static class QemuCommandLine
     /// <summary>Block node of the workspace.</summary>
     internal const string WorkspaceName = "workspace";
 
+    /// <summary>The device that is the root disk.</summary>
+    internal const string RootfsDevice = "disk0";
+
+    /// <summary>The device that is the workspace.</summary>
+    internal const string WorkspaceDevice = "disk1";
+
     /// <summary>QOM path of the virtio-mem device.</summary>
     internal const string MemoryDevicePath = "/machine/peripheral/plugmem";
 
@@ -111,8 +117,8 @@ internal static class QemuCommandLine
         "-device", $"virtserialport,bus=serial.0,nr=1,chardev=control,name={ProtocolConstants.ControlPortName}",
         "-device", $"virtserialport,bus=serial.0,nr=2,chardev=bulk,name={ProtocolConstants.BulkPortName}",
         "-device", $"virtserialport,bus=serial.0,nr=3,chardev=network,name={ProtocolConstants.NetworkPortName}",
-        "-device", "virtio-blk-pci,drive=rootfs,id=disk0",
-        "-device", "virtio-blk-pci,drive=workspace,id=disk1",
+        "-device", $"virtio-blk-pci,drive={RootfsName},id={RootfsDevice}",
+        "-device", $"virtio-blk-pci,drive={WorkspaceName},id={WorkspaceDevice}",
         "-device", "virtio-mem-pci,id=plugmem,memdev=plug,requested-size=0",
         "-device", "virtio-rng-pci,rng=rng",
     ]);
