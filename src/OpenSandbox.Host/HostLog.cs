@@ -38,4 +38,10 @@ internal static partial class HostLog
 
     [LoggerMessage(6013, LogLevel.Warning, "{File} cannot be read and is left out: {Reason}")]
     internal static partial void FileUnreadable(ILogger logger, string file, string reason);
+
+    [LoggerMessage(6040, LogLevel.Error, "Image {Hash} could not be built")]
+    internal static partial void ImageFailed(ILogger logger, string hash, Exception failure);
+
+    [LoggerMessage(6041, LogLevel.Warning, "{File} could not be read; it is kept as {Aside}")]
+    internal static partial void FileKept(ILogger logger, string file, string aside);
 }

@@ -39,6 +39,14 @@ public sealed class ImagePlanTests
     [Theory]
     [InlineData("[]")]
     [InlineData("""{"base":"alpine"}""")]
+    [InlineData("""{"Steps":[{"type":"run","args":{"commands":["other"]}}]}""")]
+    [InlineData("""{"steps":[],"Steps":[{"type":"run","args":{"commands":["other"]}}]}""")]
+    [InlineData("""{"BASE":"base"}""")]
+    [InlineData("""{"steps":[{"Type":"run","args":{"commands":["a"]}}]}""")]
+    [InlineData("""{"steps":[{"type":"run","Args":{"commands":["a"]}}]}""")]
+    [InlineData("""{"steps":[{"type":"run","args":{"commands":["a"]},"more":"\ud800"}]}""")]
+    [InlineData("""{"steps":[],"more":"\ud800"}""")]
+    [InlineData("""{"\ud800":1}""")]
     [InlineData("""{"steps":[null]}""")]
     [InlineData("""{"steps":[{"type":"copy"}]}""")]
     [InlineData("""{"steps":[{"type":"run"}]}""")]
@@ -54,6 +62,41 @@ public sealed class ImagePlanTests
     [InlineData("""{"steps":[{"type":"add_dir","args":{"path":"/x","files":[{"relativePath":"../y","content":""}]}}]}""")]
     [InlineData("""{"steps":[{"type":"add_dir","args":{"path":"/x","files":[null]}}]}""")]
     public void From_WhatCannotBeBuilt_IsRefused(string json) => Assert.Equal(400, Assert.Throws<ApiException>(() => Plan(json)).Status);
+
+    [Theory]
+    [InlineData("""{"steps":[],"steps":[{"type":"run","args":{"commands":["a"]}}]}""")]
+    [InlineData("""{"steps":[{"type":"run","args":{"commands":["a"],"commands":["b"]}}]}""")]
+    [InlineData("""{"steps":[{"type":"env","args":{"vars":{"A":"b","A":"c"}}}]}""")]
+    public void From_AMemberTwice_IsRefused(string json) => Assert.Throws<JsonException>(() => Plan(json));
+
+    [Fact]
+    public void Manifest_Small_IsKeptAsItWasSent()
+    {
+        const string sent = """{"base":"base","steps":[{"type":"add_file","args":{"path":"/x","content":"é"}}],"name":"n"}""";
+        Assert.Equal(sent, Plan(sent).Manifest.GetRawText());
+        Assert.Equal(sent, KeptManifest.ForList(Plan(sent).Manifest).GetRawText());
+    }
+
+    [Fact]
+    public void Manifest_LargeFiles_IsKeptWithoutTheirContents()
+    {
+        string content = new('x', KeptManifest.MaxBytes);
+        JsonElement kept = Plan($$$"""{"steps":[{"type":"add_file","args":{"path":"/x","content":"{{{content}}}"}},{"type":"run","args":{"commands":["a"]}}]}""").Manifest;
+        string digest = Convert.ToHexStringLower(System.Security.Cryptography.SHA256.HashData(System.Text.Encoding.UTF8.GetBytes(content)));
+        Assert.Equal(
+            $$$"""{"steps":[{"type":"add_file","args":{"path":"/x","contentSha256":"{{{digest}}}","contentLength":{{{content.Length}}}}},{"type":"run","args":{"commands":["a"]}}]}""",
+            kept.GetRawText());
+    }
+
+    [Fact]
+    public void Manifest_LargeWithoutFiles_IsKeptAsTypesOfSteps()
+    {
+        string command = new('x', 60_000);
+        JsonElement kept = Plan($$$"""{"steps":[{"type":"run","args":{"commands":["{{{command}}}","{{{command}}}"]}}],"more":[]}""").Manifest;
+        Assert.Equal("""{"steps":[{"type":"run"}]}""", kept.GetRawText());
+        Assert.Equal("""{"steps":[{"type":"run"}]}""", KeptManifest.ForList(Plan($$$"""{"steps":[{"type":"run","args":{"commands":["{{{command}}}"]}}]}""").Manifest).GetRawText());
+        Assert.Equal("""{"steps":[]}""", Plan($$$"""{"more":"{{{new string('x', 100_000)}}}"}""").Manifest.GetRawText());
+    }
 
     private static ImagePlan Plan(string json) => ImagePlan.From(JsonDocument.Parse(json).RootElement);
 }

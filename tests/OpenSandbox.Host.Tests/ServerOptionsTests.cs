@@ -61,4 +61,18 @@ public sealed class ServerOptionsTests
 
         Assert.Equal(expected, options.BaseUrl(context));
     }
+
+    [Theory]
+    [InlineData("")]
+    [InlineData("x:99999")]
+    [InlineData("x:y")]
+    public void BaseUri_HostThatIsNone_IsRefused(string host)
+    {
+        var context = new DefaultHttpContext();
+        context.Request.Scheme = "http";
+        context.Request.Host = new HostString(host);
+
+        Assert.Equal(400, Assert.Throws<Errors.ApiException>(() => new ServerOptions().BaseUri(context)).Status);
+        Assert.Equal("https://example.org/", new ServerOptions { PublicUrl = new Uri("https://example.org") }.BaseUri(context).AbsoluteUri);
+    }
 }

@@ -89,6 +89,44 @@ public sealed class UsageBookTests : IDisposable
         Assert.Empty(All(Open(), "a"));
     }
 
+    [Theory]
+    [InlineData("{\"countedUntil\":")]
+    [InlineData("""{"format":2,"countedUntil":"2026-03-01T00:00:00Z","sandboxes":{}}""")]
+    public void Save_DayThatCouldNotBeRead_IsKeptBesideTheNewOne(string content)
+    {
+        string directory = Path.Combine(_state, "api", "usage");
+        Directory.CreateDirectory(directory);
+        string file = Path.Combine(directory, "2026-03-01.json");
+        File.WriteAllText(file, content);
+        UsageBook book = Open();
+        Assert.Equal(content, File.ReadAllText(file)); // as long as nothing has to be written
+        book.Run("a", s_start, 1_024);
+        book.Save(s_start.AddSeconds(10));
+        book.Save(s_start.AddSeconds(20));
+
+        Assert.Equal(20, UsageBook.Sum(All(Open(), "a")).Seconds);
+        Assert.Equal(content, File.ReadAllText(Assert.Single(Directory.GetFiles(directory, "2026-03-01.*.unreadable.json"))));
+    }
+
+    [Fact]
+    public void Run_MoreSandboxesThanADayHas_AreAddedUpInOne()
+    {
+        UsageBook book = Open();
+        for (int i = 0; i < UsageBook.MaxOfADay + 2; i++)
+        {
+            book.Run($"s{i}", s_start, 1_024);
+            book.End($"s{i}", s_start.AddSeconds(10));
+        }
+
+        book.Run("s0", s_start.AddSeconds(10), 1_024); // it has a place
+        book.End("s0", s_start.AddSeconds(15));
+        Dictionary<string, UsageHour> sums = book.Sums(s_start.AddDays(-1), s_start.AddDays(1), s_start.AddSeconds(20));
+        Assert.Equal(UsageBook.MaxOfADay + 1, sums.Count);
+        Assert.Equal(20, sums[UsageBook.Others].Seconds);
+        Assert.Equal(15, sums["s0"].Seconds);
+        Assert.Empty(All(book, $"s{UsageBook.MaxOfADay}"));
+    }
+
     private UsageBook Open() => new(_state, NullLogger.Instance);
 
     private static IReadOnlyList<UsagePoint> All(UsageBook book, string id) => book.Of(id, s_start.AddYears(-1), s_start.AddYears(1), s_start);

@@ -6,11 +6,27 @@ namespace OpenSandbox.Host.Api;
 /// <summary>Who is attached to which session, and the end of those that nobody comes back to. Thread-safe.</summary>
 internal sealed class Attachments(TimeProvider time, ILogger logger)
 {
+    /// <summary>How many sessions with a limit are remembered that no client has ever come to; beyond, about half of them are, those begun last.</summary>
+    internal const int MaxWaiting = 16_384;
+
     private const int MinSweep = 1_024;
 
     private readonly Lock _gate = new();
     private readonly Dictionary<(string SandboxId, string SessionId), Attachment> _attached = [];
     private int _sweepAt = MinSweep;
+    private long _made;
+
+    /// <summary>How many sessions are remembered.</summary>
+    internal int Count
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _attached.Count;
+            }
+        }
+    }
 
     /// <summary>How many clients a session has.</summary>
     internal int ClientsOf(Sandbox sandbox, string id)
@@ -29,13 +45,7 @@ internal sealed class Attachments(TimeProvider time, ILogger logger)
             AttachmentOf(sandbox, id).Limit = limit;
             if (_attached.Count >= _sweepAt)
             {
-                // Those that nobody ever came to, in sandboxes that are gone.
-                foreach (KeyValuePair<(string SandboxId, string SessionId), Attachment> one in _attached.Where(static one => one.Value.IsVoid).ToArray())
-                {
-                    _attached.Remove(one.Key);
-                }
-
-                _sweepAt = Math.Max(MinSweep, 2 * _attached.Count);
+                Sweep();
             }
         }
     }
@@ -73,11 +83,32 @@ internal sealed class Attachments(TimeProvider time, ILogger logger)
         }
     }
 
+    private void Sweep()
+    {
+        // Those that nobody ever came to, in sandboxes that are gone.
+        foreach (KeyValuePair<(string SandboxId, string SessionId), Attachment> one in _attached.Where(static one => one.Value.IsVoid).ToArray())
+        {
+            _attached.Remove(one.Key);
+        }
+
+        // The rest of them may have ended long since, which only the guest knows.
+        foreach (KeyValuePair<(string SandboxId, string SessionId), Attachment> one in _attached
+            .Where(static one => one.Value.IsWaiting)
+            .OrderByDescending(static one => one.Value.Number)
+            .Skip(MaxWaiting / 2)
+            .ToArray())
+        {
+            _attached.Remove(one.Key);
+        }
+
+        _sweepAt = _attached.Count + Math.Clamp(_attached.Count, MinSweep, MaxWaiting / 2);
+    }
+
     private Attachment AttachmentOf(Sandbox sandbox, string id)
     {
         if (!_attached.TryGetValue((sandbox.Id, id), out Attachment? attachment))
         {
-            _attached[(sandbox.Id, id)] = attachment = new Attachment(sandbox);
+            _attached[(sandbox.Id, id)] = attachment = new Attachment(sandbox, ++_made);
         }
 
         return attachment;
@@ -114,13 +145,19 @@ internal sealed class Attachments(TimeProvider time, ILogger logger)
         }
     }
 
-    private sealed class Attachment(Sandbox sandbox)
+    private sealed class Attachment(Sandbox sandbox, long number)
     {
+        /// <summary>Counts them.</summary>
+        internal long Number => number;
+
         internal int Clients { get; set; }
 
         internal TimeSpan? Limit { get; set; }
 
         internal bool IsVoid => Clients == 0 && sandbox.State == SandboxState.Stopped;
+
+        /// <summary>Whether no client has come yet.</summary>
+        internal bool IsWaiting => Turn == 0;
 
         /// <summary>Counts comings and the beginnings of waits: a wait that finds another number is void.</summary>
         internal int Turn { get; set; }

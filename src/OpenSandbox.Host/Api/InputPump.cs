@@ -61,6 +61,7 @@ internal sealed class InputPump(WebSocket socket, SandboxProcess process, bool f
                     await SessionSockets
                         .CloseAsync(socket, WebSocketCloseStatus.MessageTooBig, $"a message of more than {MaxMessage} bytes")
                         .ConfigureAwait(false);
+                    await DiscardAsync(buffer).ConfigureAwait(false);
                     break;
                 }
 

@@ -58,6 +58,7 @@ internal sealed class PreviewEndpoints(SandboxService sandboxes, ServerOptions o
             throw ApiException.Bad($"authConfig: an object of at most {MaxAuthConfig} characters");
         }
 
+        _ = options.BaseUri(context); // before anything is changed
         var preview = new PreviewEntry
         {
             Id = Guid.NewGuid().ToString(),
@@ -115,7 +116,7 @@ internal sealed class PreviewEndpoints(SandboxService sandboxes, ServerOptions o
     private PreviewReply Describe(HttpContext context, Sandbox sandbox, PreviewEntry preview)
     {
         string host = PreviewTarget.HostOf(sandbox.Id, preview.Port, options.PreviewDomain);
-        var outside = new Uri(options.BaseUrl(context));
+        Uri outside = options.BaseUri(context);
         string port = outside.IsDefaultPort ? "" : string.Create(CultureInfo.InvariantCulture, $":{outside.Port}");
         return new PreviewReply
         {

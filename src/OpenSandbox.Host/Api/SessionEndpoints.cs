@@ -15,6 +15,7 @@ internal sealed class SessionEndpoints(SandboxService sandboxes, ServerOptions o
     private const int DefaultRows = 24;
     private const int Kill = 9;
     private const int MaxSignal = 64;
+    private const int MaxRunAfterDisconnectSeconds = 30 * 86_400; // timers go to 49 days
 
     private readonly Attachments _attached = new(options.Sandboxes.TimeProvider, logger);
 
@@ -35,9 +36,9 @@ internal sealed class SessionEndpoints(SandboxService sandboxes, ServerOptions o
         Sandbox sandbox = context.Sandbox(sandboxes);
         ExecRequest request = await JsonBody.ReadAsync(context, HostJsonContext.Default.ExecRequest).ConfigureAwait(false);
         string command = request.Cmd is { Length: > 0 } text ? text : throw ApiException.Bad("cmd is required");
-        if (request.MaxRunAfterDisconnect is < 0)
+        if (request.MaxRunAfterDisconnect is < 0 or > MaxRunAfterDisconnectSeconds)
         {
-            throw ApiException.Bad("maxRunAfterDisconnect: seconds, 0 for no limit");
+            throw ApiException.Bad($"maxRunAfterDisconnect: seconds, 0 for no limit, at most {MaxRunAfterDisconnectSeconds}");
         }
 
         var start = new StartOptions

@@ -48,7 +48,7 @@ internal sealed class SnapshotEndpoints(ImageService images, ILogger<SnapshotEnd
 
     private Task ListAsync(HttpContext context)
     {
-        SnapshotReply[] all = [.. images.Snapshots.Select(Describe)];
+        SnapshotReply[] all = [.. images.Snapshots.Select(Describe).Select(static reply => reply with { Manifest = KeptManifest.ForList(reply.Manifest) })];
         return JsonBody.WriteAsync(context, all, HostJsonContext.Default.SnapshotReplyArray);
     }
 
@@ -65,7 +65,7 @@ internal sealed class SnapshotEndpoints(ImageService images, ILogger<SnapshotEnd
             Id = CheckpointIds.ToUuid(image.CheckpointId),
             ContentHash = image.Hash,
             CheckpointId = CheckpointIds.ToUuid(image.CheckpointId),
-            Manifest = image.Manifest,
+            Manifest = KeptManifest.ForList(image.Manifest),
             Status = SnapshotEntry.Ready,
             CreatedAt = image.CreatedAt,
             LastUsedAt = image.LastUsedAt,

@@ -20,6 +20,9 @@ internal sealed class ImageBuilder(SandboxHost host, ServerOptions options)
     /// <summary>Whether a sandbox is one that an image is built in.</summary>
     internal static bool IsBuilder(Sandbox sandbox) => sandbox.Spec.Labels.ContainsKey(BuilderLabel);
 
+    /// <summary>The image whose disks a checkpoint holds, if it does.</summary>
+    internal static string? HashOf(SandboxCheckpoint checkpoint) => checkpoint.Labels.GetValueOrDefault(BuilderLabel);
+
     /// <summary>Memory of the sandbox that a plan is carried out in, MiB.</summary>
     /// <exception cref="ApiException">400: this server cannot give so much, or it is too little.</exception>
     internal int MemoryFor(ImagePlan plan)

@@ -22,6 +22,8 @@ internal sealed class ImagePlan
     private static readonly SearchValues<char> s_packageCharacters =
         SearchValues.Create("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.+-_=~:<>!,[]/@ ;*");
 
+    private static readonly string[] s_members = ["base", "steps", "name", "builderMemoryMB", "runtimeMemoryMB"];
+
     private ImagePlan(string hash, JsonElement manifest, IReadOnlyList<BuildAction> actions, int? memoryMib)
     {
         Hash = hash;
@@ -33,7 +35,7 @@ internal sealed class ImagePlan
     /// <summary>SHA-256, hexadecimal, of base and steps.</summary>
     internal string Hash { get; }
 
-    /// <summary>As the client has sent it.</summary>
+    /// <summary>What is kept of what the client has sent.</summary>
     internal JsonElement Manifest { get; }
 
     /// <summary>What is done, in order.</summary>
@@ -51,7 +53,28 @@ internal sealed class ImagePlan
             throw ApiException.Bad("image: an object with base and steps");
         }
 
-        ImageManifest manifest = sent.Deserialize(HostJsonContext.Default.ImageManifest)!;
+        try
+        {
+            return Read(sent);
+        }
+        catch (InvalidOperationException broken)
+        {
+            // Half a character, which can be neither read nor written.
+            throw new ApiException(StatusCodes.Status400BadRequest, "image: a text in it is no Unicode", broken);
+        }
+    }
+
+    private static ImagePlan Read(JsonElement sent)
+    {
+        foreach (JsonProperty member in sent.EnumerateObject())
+        {
+            if (Array.Find(s_members, name => string.Equals(name, member.Name, StringComparison.OrdinalIgnoreCase)) is { } meant && meant != member.Name)
+            {
+                throw ApiException.Bad($"image.{member.Name}: it is written {meant}"); // passed over, it would be another image
+            }
+        }
+
+        ImageManifest manifest = sent.Deserialize(ImageJsonContext.Default.ImageManifest)!;
         if (manifest.Base is not (null or "" or "default" or Base))
         {
             throw ApiException.Bad($"image.base '{manifest.Base}': {Base}");
@@ -69,7 +92,7 @@ internal sealed class ImagePlan
             Add(actions, i + 1, steps[i]);
         }
 
-        return new ImagePlan(HashOf(sent), sent.Clone(), actions, manifest.BuilderMemoryMB);
+        return new ImagePlan(HashOf(sent), KeptManifest.Of(sent), actions, manifest.BuilderMemoryMB);
     }
 
     // As the client computes it: the two members alone, without white space, in the order in which they came.

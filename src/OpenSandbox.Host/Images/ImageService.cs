@@ -35,13 +35,25 @@ internal sealed class ImageService(
     /// <inheritdoc/>
     public void Dispose() => _slots.Dispose();
 
-    /// <summary>What becomes of an earlier server's: builds that it had begun have failed, images whose checkpoint is gone are forgotten.</summary>
-    internal void Recover()
+    /// <summary>
+    /// What becomes of an earlier server's: builds that it had begun have failed, images whose checkpoint is gone are forgotten, disks of images
+    /// that no record names are deleted.
+    /// </summary>
+    internal async Task RecoverAsync()
     {
-        var there = host.ListCheckpoints().Select(static checkpoint => checkpoint.Id).ToHashSet(StringComparer.Ordinal);
+        IReadOnlyList<SandboxCheckpoint> checkpoints = host.ListCheckpoints();
+        var there = checkpoints.Select(static checkpoint => checkpoint.Id).ToHashSet(StringComparer.Ordinal);
         foreach (ImageEntry image in images.All.Where(image => !there.Contains(image.CheckpointId)).ToArray())
         {
             images.Change(image.Hash, static _ => null);
+        }
+
+        foreach (SandboxCheckpoint checkpoint in checkpoints)
+        {
+            if (checkpoint.Retained && ImageBuilder.HashOf(checkpoint) is { } hash && IsLost(checkpoint.Id, hash))
+            {
+                await DeleteDisksAsync(checkpoint.Id).ConfigureAwait(false);
+            }
         }
 
         foreach (SnapshotEntry snapshot in snapshots.All.Where(static snapshot => snapshot.Status == SnapshotEntry.Building).ToArray())
@@ -69,11 +81,7 @@ internal sealed class ImageService(
         {
             if (!_builds.TryGetValue(plan.Hash, out build))
             {
-                if (_builds.Count >= MaxWaiting)
-                {
-                    throw new ApiException(StatusCodes.Status429TooManyRequests, $"{MaxWaiting} images are being built already") { Retryable = true, RetryAfter = 5 };
-                }
-
+                CheckRoom();
                 var lines = new BuildLog();
                 build = (BuildAsync(plan, lines), lines);
                 _builds[plan.Hash] = build;
@@ -123,10 +131,18 @@ internal sealed class ImageService(
     internal void Check(ImagePlan plan) => _ = builder.MemoryFor(plan);
 
     /// <summary>Takes a name for an image that is to be built.</summary>
-    /// <exception cref="ApiException">409: it is taken; 400: the plan cannot be carried out here.</exception>
+    /// <exception cref="ApiException">409: it is taken; 400: the plan cannot be carried out here; 429: too many are being built.</exception>
     internal SnapshotEntry Begin(string name, ImagePlan plan)
     {
         Check(plan);
+        lock (_gate)
+        {
+            if (images.Find(plan.Hash) is null && !_builds.ContainsKey(plan.Hash))
+            {
+                CheckRoom(); // before there is a name
+            }
+        }
+
         var entry = new SnapshotEntry
         {
             Id = Guid.NewGuid().ToString(),
@@ -152,12 +168,29 @@ internal sealed class ImageService(
             await GetAsync(plan, log, cancellationToken).ConfigureAwait(false);
             return await EndAsync(begun, SnapshotEntry.Ready, null).ConfigureAwait(false) ?? throw ApiException.NotFound($"snapshot {begun.Name} was deleted meanwhile");
         }
+        catch (ApiException full) when (full.Status == StatusCodes.Status429TooManyRequests)
+        {
+            // Nothing was begun: others were faster.
+            await Task.Run(() => snapshots.Change(begun.Name, now => now?.Id == begun.Id ? null : now)).ConfigureAwait(false);
+            throw;
+        }
         catch (Exception failure)
         {
-            await EndAsync(begun, SnapshotEntry.Failed, failure.Message).ConfigureAwait(false);
+            await EndAsync(begun, SnapshotEntry.Failed, Explain(failure)).ConfigureAwait(false);
             throw;
         }
     }
+
+    /// <summary>Why a build failed, for whoever has a key: nothing of this machine.</summary>
+    internal static string Explain(Exception failure) => failure switch
+    {
+        ApiException known => known.Message,
+        SandboxException sandbox when ErrorMapping.StatusOf(sandbox) is >= 500 or StatusCodes.Status410Gone =>
+            $"the sandbox that it was built in failed ({ErrorMapping.CodeOf(sandbox.Code)}); the server's log says why",
+        SandboxException refusal => refusal.Message,
+        OperationCanceledException => "the server was stopped while it was built",
+        _ => "a defect of the server; its log says which",
+    };
 
     /// <summary>Forgets a name, and its image if nothing else uses that.</summary>
     /// <exception cref="ApiException">404: there is none.</exception>
@@ -168,6 +201,17 @@ internal sealed class ImageService(
         if (snapshots.All.All(other => other.Hash != snapshot.Hash) && images.Find(snapshot.Hash) is { } image)
         {
             await ForgetAsync(image).ConfigureAwait(false);
+        }
+    }
+
+    // A record that is there and cannot be read may name it.
+    private bool IsLost(string checkpointId, string hash) => images.Find(hash) is { } image ? image.CheckpointId != checkpointId : !images.HasFile(hash);
+
+    private void CheckRoom()
+    {
+        if (_builds.Count >= MaxWaiting)
+        {
+            throw new ApiException(StatusCodes.Status429TooManyRequests, $"{MaxWaiting} images are being built already") { Retryable = true, RetryAfter = 5 };
         }
     }
 
@@ -192,9 +236,14 @@ internal sealed class ImageService(
                 _slots.Release();
             }
 
-            await Task.Run(() => images.Change(image.Hash, _ => image), CancellationToken.None).ConfigureAwait(false);
+            await KeepAsync(image).ConfigureAwait(false);
             await TrimAsync(image).ConfigureAwait(false);
             return image;
+        }
+        catch (Exception failure) when (failure is not (ApiException or OperationCanceledException))
+        {
+            HostLog.ImageFailed(logger, plan.Hash, failure);
+            throw;
         }
         catch (OperationCanceledException cancelled) when (limit.IsCancellationRequested)
         {
@@ -211,6 +260,19 @@ internal sealed class ImageService(
         }
     }
 
+    private async Task KeepAsync(ImageEntry image)
+    {
+        try
+        {
+            await Task.Run(() => images.Change(image.Hash, _ => image), CancellationToken.None).ConfigureAwait(false);
+        }
+        catch
+        {
+            await DeleteDisksAsync(image.CheckpointId).ConfigureAwait(false); // nothing else knows of them
+            throw;
+        }
+    }
+
     private async Task TrimAsync(ImageEntry newest)
     {
         var named = snapshots.All.Select(static snapshot => snapshot.Hash).ToHashSet(StringComparer.Ordinal);
@@ -222,14 +284,20 @@ internal sealed class ImageService(
 
     private async Task ForgetAsync(ImageEntry image)
     {
+        // The record first: nobody makes a sandbox of disks that are half gone. Disks that are left over go at the next start.
         await Task.Run(() => images.Change(image.Hash, static _ => null)).ConfigureAwait(false);
+        await DeleteDisksAsync(image.CheckpointId).ConfigureAwait(false);
+    }
+
+    private async Task DeleteDisksAsync(string checkpointId)
+    {
         try
         {
-            await host.DeleteCheckpointAsync(image.CheckpointId, CancellationToken.None).ConfigureAwait(false);
+            await host.DeleteCheckpointAsync(checkpointId, CancellationToken.None).ConfigureAwait(false);
         }
-        catch (SandboxException failure)
+        catch (Exception failure) when (failure is SandboxException or IOException)
         {
-            HostLog.BackgroundFailed(logger, image.CheckpointId, "deleting an image", failure);
+            HostLog.BackgroundFailed(logger, checkpointId, "deleting an image", failure);
         }
     }
 

@@ -45,7 +45,6 @@ namespace OpenSandbox.Host.Json;
 [JsonSerializable(typeof(HistoryReply[]))]
 [JsonSerializable(typeof(ImageEntry))]
 [JsonSerializable(typeof(SnapshotEntry))]
-[JsonSerializable(typeof(ImageManifest))]
 [JsonSerializable(typeof(BuildLine))]
 [JsonSerializable(typeof(SnapshotRequest))]
 [JsonSerializable(typeof(SnapshotReply))]

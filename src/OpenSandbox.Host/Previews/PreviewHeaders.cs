@@ -1,13 +1,15 @@
 using System.Buffers;
 using System.Collections.Frozen;
+using System.Globalization;
 using System.Net.Http.Headers;
 using Microsoft.Extensions.Primitives;
+using OpenSandbox.Host.Errors;
 using OpenSandbox.Host.Records;
 using OpenSandbox.Host.Security;
 
 namespace OpenSandbox.Host.Previews;
 
-/// <summary>Which headers go through a preview, and how they are changed.</summary>
+/// <summary>Which headers go through a preview, and how they and the target are changed.</summary>
 internal sealed class PreviewHeaders(ApiKeyStore keys, ServerOptions options)
 {
     /// <summary>What concerns one connection only.</summary>
@@ -39,6 +41,15 @@ internal sealed class PreviewHeaders(ApiKeyStore keys, ServerOptions options)
     /// </summary>
     private const string Apart = "sandbox allow-downloads allow-forms allow-modals allow-popups allow-scripts";
 
+    /// <summary>Where a request goes: as it was written, without the server's keys. What the path means is the program's to decide.</summary>
+    /// <exception cref="ApiException">400: it is no target.</exception>
+    internal Uri UriOf(PreviewTarget target, string raw) =>
+        raw.StartsWith('/') && !raw.AsSpan().ContainsAnyExceptInRange('!', '~')
+            ? new Uri(
+                string.Create(CultureInfo.InvariantCulture, $"http://{target.SandboxId}:{target.Port}{WithoutKeys(raw[target.Prefix.Length..])}"),
+                new UriCreationOptions { DangerousDisablePathAndQueryCanonicalization = true })
+            : throw ApiException.Bad("the request's target must begin with a slash, and be of visible ASCII characters");
+
     /// <summary>Copies a request's.</summary>
     internal void CopyRequest(HttpContext context, PreviewTarget target, SandboxEntry entry, HttpRequestMessage to, bool upgrade)
     {
@@ -54,6 +65,7 @@ internal sealed class PreviewHeaders(ApiKeyStore keys, ServerOptions options)
             string[] kept = name switch
             {
                 _ when Is(name, "Cookie") => target.Prefix.Length > 0 ? [] : WithoutToken(values),
+                _ when Is(name, "Referer") => [.. values.OfType<string>().Select(WithoutKeys)],
                 _ when Is(name, "Authorization") => [.. values.OfType<string>().Where(value => !IsOurs(value, entry))],
                 _ when Is(name, "X-API-Key") => [.. values.OfType<string>().Where(value => !keys.Accepts(value, out _))],
                 _ => [.. values.OfType<string>()],
@@ -112,13 +124,16 @@ internal sealed class PreviewHeaders(ApiKeyStore keys, ServerOptions options)
             if (!s_hop.Contains(name) && !named.Contains(name) && !(target.Prefix.Length > 0 && s_originWide.Contains(name)))
             {
                 string[] kept = [.. values.Where(static value => !value.AsSpan().ContainsAny(s_control))];
-                if (kept.Length > 0)
+                if (kept.Length > 0 && !(Is(name, "Content-Length") && !IsLength(kept)))
                 {
                     to.Headers[name] = kept;
                 }
             }
         }
     }
+
+    /// <summary>Whether a length is one: without, an answer goes on until it ends.</summary>
+    private static bool IsLength(string[] values) => values is [string one] && long.TryParse(one, NumberStyles.None, CultureInfo.InvariantCulture, out _);
 
     private static FrozenSet<string> NamedIn(StringValues connection) => connection
         .SelectMany(static value => (value ?? "").Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries))
@@ -133,6 +148,30 @@ internal sealed class PreviewHeaders(ApiKeyStore keys, ServerOptions options)
 
         string token = authorization[PreviewAccess.BearerPrefix.Length..].Trim();
         return (entry.PreviewTokenDigest is { } digest && PreviewToken.Matches(token, digest)) || keys.Accepts(token, out _);
+    }
+
+    /// <summary>An address without the parameters of its query that hold one of the server's keys.</summary>
+    private string WithoutKeys(string address)
+    {
+        int mark = address.IndexOf('?', StringComparison.Ordinal);
+        if (mark < 0 || !keys.IsRequired)
+        {
+            return address;
+        }
+
+        string[] parameters = address[(mark + 1)..].Split('&');
+        string[] kept = [.. parameters.Where(parameter => !IsKey(parameter))];
+        return kept.Length == parameters.Length ? address
+            : kept.Length == 0 ? address[..mark]
+            : $"{address[..(mark + 1)]}{string.Join('&', kept)}";
+    }
+
+    private bool IsKey(string parameter)
+    {
+        int mark = parameter.IndexOf('=', StringComparison.Ordinal);
+        return mark > 0 && Is(Decode(parameter[..mark]), AccessMiddleware.KeyQuery) && keys.Accepts(Decode(parameter[(mark + 1)..]), out _);
+
+        static string Decode(string text) => Uri.UnescapeDataString(text.Replace('+', ' '));
     }
 
     private static string[] WithoutToken(StringValues cookies)

@@ -1,5 +1,4 @@
 using System.Buffers;
-using System.Globalization;
 using System.Net;
 using System.Text;
 using Microsoft.AspNetCore.Http.Features;
@@ -141,17 +140,7 @@ internal sealed class PreviewProxy : IDisposable
 
     private HttpRequestMessage MakeRequest(HttpContext context, PreviewTarget target, bool upgrade, Action moved)
     {
-        string raw = RawTargetOf(context);
-        if (!raw.StartsWith('/'))
-        {
-            throw ApiException.Bad("the request's target must begin with a slash");
-        }
-
-        // The path goes on as it was written: what it means is the program's to decide.
-        var uri = new Uri(
-            string.Create(CultureInfo.InvariantCulture, $"http://{target.SandboxId}:{target.Port}{raw[target.Prefix.Length..]}"),
-            new UriCreationOptions { DangerousDisablePathAndQueryCanonicalization = true });
-        var request = new HttpRequestMessage(new HttpMethod(context.Request.Method), uri)
+        var request = new HttpRequestMessage(new HttpMethod(context.Request.Method), _headers.UriOf(target, RawTargetOf(context)))
         {
             Version = HttpVersion.Version11,
             VersionPolicy = HttpVersionPolicy.RequestVersionExact,

@@ -55,6 +55,9 @@ internal sealed class RecordStore<T>
     /// <summary>A record, if there is one.</summary>
     internal T? Find(string key) => _records.GetValueOrDefault(key);
 
+    /// <summary>Whether a record's file is there, be it that it cannot be read.</summary>
+    internal bool HasFile(string key) => File.Exists(FileOf(key));
+
     /// <summary>Adds, replaces or removes a record, durably.</summary>
     /// <param name="key">Its key: a file's name, without a slash.</param>
     /// <param name="change">Makes the new record of the old one; nothing: none.</param>

@@ -14,8 +14,10 @@ internal sealed class AccessMiddleware(RequestDelegate next, ApiKeyStore keys, R
     /// <summary>The client's id in <see cref="HttpContext.Items"/>.</summary>
     internal static readonly object ClientId = new();
 
+    /// <summary>The parameter of a query that a key can be given as.</summary>
+    internal const string KeyQuery = "api_key";
+
     private const string KeyHeader = "X-API-Key";
-    private const string KeyQuery = "api_key";
     private const string BearerPrefix = "Bearer ";
 
     public async Task InvokeAsync(HttpContext context)

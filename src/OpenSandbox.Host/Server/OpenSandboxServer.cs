@@ -140,7 +140,7 @@ public sealed class OpenSandboxServer : IAsyncDisposable
             SandboxService sandboxes = application.Services.GetRequiredService<SandboxService>();
             _ = application.Services.GetRequiredService<UsageMeter>(); // it listens from here on
             await sandboxes.RecoverAsync(cancellationToken).ConfigureAwait(false);
-            application.Services.GetRequiredService<ImageService>().Recover();
+            await application.Services.GetRequiredService<ImageService>().RecoverAsync().ConfigureAwait(false);
             await application.StartAsync(cancellationToken).ConfigureAwait(false);
             state.NotReady = null;
             var server = new OpenSandboxServer(application, host);

@@ -1,3 +1,4 @@
+using OpenSandbox.Host.Errors;
 using OpenSandbox.Vmm;
 
 namespace OpenSandbox.Host;
@@ -98,6 +99,12 @@ public sealed record ServerOptions
     internal string BaseUrl(HttpContext context) => PublicUrl is { } url
         ? url.GetLeftPart(UriPartial.Path).TrimEnd('/')
         : $"{context.Request.Scheme}://{context.Request.Host}";
+
+    /// <summary>The same, to be taken apart.</summary>
+    /// <exception cref="ApiException">400: the request's Host is none.</exception>
+    internal Uri BaseUri(HttpContext context) => Uri.TryCreate(BaseUrl(context), UriKind.Absolute, out Uri? url)
+        ? url
+        : throw ApiException.Bad($"no URL can be made of the request's Host '{context.Request.Host}'");
 
     private static void Range(long value, long smallest, long largest, string name)
     {

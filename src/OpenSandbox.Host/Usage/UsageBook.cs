@@ -14,6 +14,12 @@ internal sealed class UsageBook
     /// <summary>For how many days usage is kept.</summary>
     internal const int KeptDays = 31;
 
+    /// <summary>How many sandboxes of a day are told apart.</summary>
+    internal const int MaxOfADay = 50_000;
+
+    /// <summary>What stands for those beyond.</summary>
+    internal const string Others = "other";
+
     private const int MaxFileBytes = 256 << 20;
     private const string DayFormat = "yyyy-MM-dd";
     private const string Ending = ".json";
@@ -26,6 +32,7 @@ internal sealed class UsageBook
     private readonly Dictionary<string, Open> _open = new(StringComparer.Ordinal);
     private readonly Dictionary<string, DateTimeOffset> _left = new(StringComparer.Ordinal);
     private readonly HashSet<DateOnly> _changed = [];
+    private readonly HashSet<DateOnly> _unreadable = [];
 
     /// <summary>Reads what was counted.</summary>
     /// <exception cref="IOException">The directory cannot be used.</exception>
@@ -41,11 +48,17 @@ internal sealed class UsageBook
             {
                 File.Delete(file); // what a killed server had begun to write
             }
-            else if (DateOnly.TryParseExact(Path.GetFileNameWithoutExtension(file), DayFormat, CultureInfo.InvariantCulture, DateTimeStyles.None, out DateOnly day)
-                && Read(file) is { } read)
+            else if (DateOnly.TryParseExact(Path.GetFileNameWithoutExtension(file), DayFormat, CultureInfo.InvariantCulture, DateTimeStyles.None, out DateOnly day))
             {
-                _days[day] = new Dictionary<string, UsageHour[]>(read.Sandboxes, StringComparer.Ordinal);
-                last = read;
+                if (Read(file) is { } read)
+                {
+                    _days[day] = new Dictionary<string, UsageHour[]>(read.Sandboxes, StringComparer.Ordinal);
+                    last = read;
+                }
+                else
+                {
+                    _unreadable.Add(day);
+                }
             }
         }
 
@@ -121,7 +134,7 @@ internal sealed class UsageBook
         lock (_writing)
         {
             DateOnly today = DayOf(now);
-            var changed = new List<(DateOnly Day, byte[] Content)>();
+            var changed = new List<(DateOnly Day, UsageDay Content)>();
             var old = new List<DateOnly>();
             lock (_gate)
             {
@@ -137,9 +150,9 @@ internal sealed class UsageBook
                     {
                         CountedUntil = now,
                         Running = [.. _open.Keys],
-                        Sandboxes = _days.GetValueOrDefault(day) ?? [],
+                        Sandboxes = new Dictionary<string, UsageHour[]>(_days.GetValueOrDefault(day) ?? [], StringComparer.Ordinal),
                     };
-                    changed.Add((day, JsonSerializer.SerializeToUtf8Bytes(content, HostJsonContext.Default.UsageDay)));
+                    changed.Add((day, content)); // a copy: counting does not wait until it is written
                 }
 
                 _changed.Clear();
@@ -157,9 +170,10 @@ internal sealed class UsageBook
 
             try
             {
-                foreach ((DateOnly day, byte[] content) in changed.OrderBy(static one => one.Day))
+                foreach ((DateOnly day, UsageDay content) in changed.OrderBy(static one => one.Day))
                 {
-                    DurableFile.Replace(FileOf(day), content);
+                    KeepUnreadable(day);
+                    DurableFile.Replace(FileOf(day), JsonSerializer.SerializeToUtf8Bytes(content, HostJsonContext.Default.UsageDay));
                 }
             }
             catch
@@ -187,20 +201,29 @@ internal sealed class UsageBook
     /// <summary>The hours of all sandboxes that lie in a span of time, wholly or in part, up to now.</summary>
     internal Dictionary<string, UsageHour> Sums(DateTimeOffset from, DateTimeOffset to, DateTimeOffset now)
     {
+        (DateOnly Day, KeyValuePair<string, UsageHour[]>[] Sandboxes)[] days;
         lock (_gate)
         {
             CountOpen(now);
-            var sums = new Dictionary<string, UsageHour>(StringComparer.Ordinal);
-            foreach (string id in _days.Values.SelectMany(static day => day.Keys).Distinct(StringComparer.Ordinal))
+            days = [.. _days
+                .Where(one => one.Key >= DayOf(from) && one.Key <= DayOf(to))
+                .Select(static one => (one.Key, one.Value.ToArray()))];
+        }
+
+        // Added up outside: counting does not wait for whoever asks.
+        var sums = new Dictionary<string, UsageHour>(StringComparer.Ordinal);
+        foreach ((DateOnly day, KeyValuePair<string, UsageHour[]>[] sandboxes) in days)
+        {
+            foreach ((string id, UsageHour[] hours) in sandboxes)
             {
-                if (Sum(PointsOf(id, from, to)) is { Seconds: > 0 } sum)
+                if (Sum(PointsOf(day, hours, from, to)) is { Seconds: > 0 } sum)
                 {
-                    sums[id] = sum;
+                    sums[id] = sums.TryGetValue(id, out UsageHour? before) ? Sum([new UsagePoint(from, before), new UsagePoint(from, sum)]) : sum;
                 }
             }
-
-            return sums;
         }
+
+        return sums;
     }
 
     /// <summary>All of them together.</summary>
@@ -226,13 +249,21 @@ internal sealed class UsageBook
     {
         foreach ((DateOnly day, Dictionary<string, UsageHour[]> sandboxes) in _days)
         {
-            foreach (UsageHour hour in sandboxes.GetValueOrDefault(id) ?? [])
+            foreach (UsagePoint point in PointsOf(day, sandboxes.GetValueOrDefault(id) ?? [], from, to))
             {
-                var at = new DateTimeOffset(day, new TimeOnly(hour.Hour, 0), TimeSpan.Zero);
-                if (at < to && at.AddHours(1) > from)
-                {
-                    yield return new UsagePoint(at, hour);
-                }
+                yield return point;
+            }
+        }
+    }
+
+    private static IEnumerable<UsagePoint> PointsOf(DateOnly day, UsageHour[] hours, DateTimeOffset from, DateTimeOffset to)
+    {
+        foreach (UsageHour hour in hours)
+        {
+            var at = new DateTimeOffset(day, new TimeOnly(hour.Hour, 0), TimeSpan.Zero);
+            if (at < to && at.AddHours(1) > from)
+            {
+                yield return new UsagePoint(at, hour);
             }
         }
     }
@@ -267,15 +298,17 @@ internal sealed class UsageBook
             _days[day] = sandboxes = new Dictionary<string, UsageHour[]>(StringComparer.Ordinal);
         }
 
-        UsageHour[] hours = sandboxes.GetValueOrDefault(id) ?? [];
-        int index = Array.FindIndex(hours, one => one.Hour == hour);
-        if (index < 0)
+        if (sandboxes.Count >= MaxOfADay && !sandboxes.ContainsKey(id))
         {
-            hours = [.. hours, new UsageHour { Hour = hour }];
-            index = hours.Length - 1;
+            id = Others;
         }
 
-        hours[index] = hours[index].Add(seconds, open.MemoryMib, open.UsedMib);
+        // A new array each time: somebody may be reading the old one.
+        UsageHour[] hours = sandboxes.GetValueOrDefault(id) ?? [];
+        int index = Array.FindIndex(hours, one => one.Hour == hour);
+        hours = index < 0 ? [.. hours, new UsageHour { Hour = hour }] : [.. hours];
+        ref UsageHour counted = ref hours[index < 0 ? hours.Length - 1 : index];
+        counted = counted.Add(seconds, open.MemoryMib, open.UsedMib);
         sandboxes[id] = hours;
         _changed.Add(day);
     }
@@ -285,6 +318,20 @@ internal sealed class UsageBook
     private static DateOnly DayOf(DateTimeOffset at) => DateOnly.FromDateTime(at.UtcDateTime);
 
     private string FileOf(DateOnly day) => Path.Combine(_directory, day.ToString(DayFormat, CultureInfo.InvariantCulture) + Ending);
+
+    // A day that could not be read is not written over: whoever can read it finds it beside the new one.
+    private void KeepUnreadable(DateOnly day)
+    {
+        string file = FileOf(day);
+        if (_unreadable.Contains(day) && File.Exists(file))
+        {
+            string aside = Path.Combine(_directory, $"{Path.GetFileNameWithoutExtension(file)}.{Guid.NewGuid():N}.unreadable{Ending}");
+            File.Move(file, aside);
+            HostLog.FileKept(_logger, file, aside);
+        }
+
+        _unreadable.Remove(day);
+    }
 
     private UsageDay? Read(string file)
     {

@@ -1,5 +1,6 @@
 using Microsoft.Extensions.Hosting;
 using OpenSandbox.Host.Images;
+using OpenSandbox.Host.Records;
 using OpenSandbox.Vmm;
 
 namespace OpenSandbox.Host.Usage;
@@ -15,15 +16,17 @@ internal sealed class UsageMeter : BackgroundService
 
     private readonly SandboxHost _host;
     private readonly UsageBook _book;
+    private readonly EntryStore _entries;
     private readonly TimeProvider _time;
     private readonly ILogger<UsageMeter> _logger;
     private readonly SandboxEventSubscription _events;
 
     /// <summary>Begins to listen: made before sandboxes are taken over, it misses none.</summary>
-    public UsageMeter(SandboxHost host, UsageBook book, ServerOptions options, ILogger<UsageMeter> logger)
+    public UsageMeter(SandboxHost host, UsageBook book, EntryStore entries, ServerOptions options, ILogger<UsageMeter> logger)
     {
         _host = host;
         _book = book;
+        _entries = entries;
         _time = options.Sandboxes.TimeProvider;
         _logger = logger;
         _events = host.SubscribeEvents(EventCapacity);
@@ -69,20 +72,27 @@ internal sealed class UsageMeter : BackgroundService
         {
             LookAtAll();
         }
-        else if (Runs(happened.State) && _host.TryGet(happened.SandboxId, out Sandbox? sandbox))
+        else if (Runs(happened.State)
+            && SizeOf(happened, _host.TryGet(happened.SandboxId, out Sandbox? sandbox) ? sandbox : null, _entries.Find(happened.SandboxId)) is int memory)
         {
-            if (ImageBuilder.IsBuilder(sandbox))
-            {
-                return; // it is nobody's
-            }
-
-            _book.Run(happened.SandboxId, happened.At, happened.Limits?.MemoryMib ?? sandbox.Limits.MemoryMib);
+            _book.Run(happened.SandboxId, happened.At, memory);
         }
         else
         {
             _book.End(happened.SandboxId, happened.At);
         }
     }
+
+    /// <summary>
+    /// Memory of a sandbox that runs, MiB; nothing: it is nobody's. One that is gone by the time that its event is read has run all the same, and
+    /// has an entry if it was anybody's.
+    /// </summary>
+    internal static int? SizeOf(SandboxEvent happened, Sandbox? sandbox, SandboxEntry? entry) => sandbox switch
+    {
+        null => entry is null ? null : happened.Limits?.MemoryMib ?? entry.MemoryMib,
+        _ when ImageBuilder.IsBuilder(sandbox) => null,
+        _ => happened.Limits?.MemoryMib ?? sandbox.Limits.MemoryMib,
+    };
 
     private void LookAtAll()
     {

@@ -118,6 +118,9 @@ internal static class BadDialectRequests
             yield return new BadRequest($"look: {method} of host {host}", status, method, "/api/sandboxes", method == "POST" ? "x" : null, $"Host: {host}");
         }
 
+        yield return new BadRequest("preview with a Host that is none", 400, "POST", Box + "/preview", """{"port":8099}""", "Host: localhost:99999") { Says = "Host" };
+        yield return new BadRequest("look by a host name that is no port's", 404, "GET", "/", null, NoKey, "Host: sb-00000000.localhost") { Says = "no preview" };
+        yield return new BadRequest("look by host name at no sandbox", 404, "GET", "/health", null, NoKey, "Host: sb-00000000-p80.localhost") { Says = "not found" };
         yield return new BadRequest("look by WebSocket where nothing listens", 502, "GET", "/preview/{sb}/9/", null, NoKey, "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==") { Says = "nothing listens" };
     }
 
@@ -139,6 +142,7 @@ internal static class BadDialectRequests
             ("""{"steps":[{"type":"add_dir","args":{"path":"/a","files":[{"relativePath":"/x","content":""}]}}]}""", "/x"), ("""{"steps":[{"type":"add_dir","args":{"path":"/a","files":[{"relativePath":"b\\..\\x","content":""}]}}]}""", "relativePath"),
             ("""{"steps":[{"type":"add_dir","args":{"path":"/a","files":[{"relativePath":"b//x","content":""}]}}]}""", "relativePath"), ("""{"steps":[{"type":"add_dir","args":{"path":"/a","files":[{"relativePath":"b","content":"%"}]}}]}""", "base64"),
             ($$"""{"steps":[{{string.Join(',', Enumerable.Repeat("""{"type":"workdir","args":{"path":"/a"}}""", 201))}}]}""", "201 steps"),
+            ("""{"steps":[],"Steps":[{"type":"run","args":{"commands":["x"]}}]}""", "steps"), ("""{"steps":[],"steps":[]}""", "JSON"), ("""{"more":"\ud800"}""", "Unicode"),
             ("""{"builderMemoryMB":"x"}""", "JSON"),
             ("""{"builderMemoryMB":1}""", "builderMemoryMB")])
         {

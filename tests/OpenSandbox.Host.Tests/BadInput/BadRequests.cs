@@ -227,6 +227,7 @@ internal static class BadRequests
 
         yield return new BadRequest("exec/run of white space", 400, "POST", Box + "/exec/run", """{"cmd":"   "}""") { Says = "cmd" };
         yield return new BadRequest("exec with a negative life", 400, "POST", Box + "/exec", """{"cmd":"true","maxRunAfterDisconnect":-1}""");
+        yield return new BadRequest("exec with an endless life", 400, "POST", Box + "/exec", """{"cmd":"true","maxRunAfterDisconnect":2592001}""") { Says = "2592000" };
         yield return new BadRequest("exec with arguments beyond all bounds", 400, "POST", Box + "/exec/run", $$"""{"cmd":"true","args":["{{new string('a', 1_000_000)}}"]}""");
         yield return new BadRequest("result of no execution", 404, "GET", Box + "/exec/ffffffff/result");
         yield return new BadRequest("result of another sandbox's execution", 404, "GET", "/api/sandboxes/{other}/exec/{exec}/result");
