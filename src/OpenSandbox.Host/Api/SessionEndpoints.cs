@@ -15,6 +15,7 @@ internal sealed class SessionEndpoints(SandboxService sandboxes, ServerOptions o
     private const int DefaultRows = 24;
     private const int Kill = 9;
     private const int MaxSignal = 64;
+    private const int MaxListedCharacters = 16 << 20;
 
     private readonly Attachments _attached = new(options.Sandboxes.TimeProvider, logger);
 
@@ -73,8 +74,7 @@ internal sealed class SessionEndpoints(SandboxService sandboxes, ServerOptions o
     {
         Sandbox sandbox = context.Sandbox(sandboxes);
         IReadOnlyList<SandboxProcessInfo> processes = await sandbox.Processes.ListAsync(context.RequestAborted).ConfigureAwait(false);
-        SessionReply[] sessions = [.. processes
-            .Where(static process => process is { IsManaged: true, HasTerminal: false })
+        SessionReply[] sessions = [.. Bounded(processes.Where(static process => process is { IsManaged: true, HasTerminal: false }))
             .Select(process => new SessionReply
             {
                 SessionID = process.Id!,
@@ -87,6 +87,24 @@ internal sealed class SessionEndpoints(SandboxService sandboxes, ServerOptions o
                 AttachedClients = _attached.ClientsOf(sandbox, process.Id!),
             })];
         await JsonBody.WriteAsync(context, sessions, HostJsonContext.Default.SessionReplyArray).ConfigureAwait(false);
+    }
+
+    /// <summary>As many processes as a guest may name, by the length of their commands.</summary>
+    /// <exception cref="ApiException">413: there are more.</exception>
+    internal static IEnumerable<SandboxProcessInfo> Bounded(IEnumerable<SandboxProcessInfo> processes)
+    {
+        long characters = 0;
+        foreach (SandboxProcessInfo process in processes)
+        {
+            characters += process.Command.Sum(static word => word.Length + 3L);
+            if (characters > MaxListedCharacters)
+            {
+                throw new ApiException(
+                    StatusCodes.Status413PayloadTooLarge, $"the commands of all sessions have more than {MaxListedCharacters} characters");
+            }
+
+            yield return process;
+        }
     }
 
     private async Task AttachAsync(HttpContext context, bool terminal)
