@@ -21,7 +21,7 @@ internal static partial class HostLog
     [LoggerMessage(6005, LogLevel.Information, "Taken over from an earlier server: {Running} running, {Hibernated} hibernated, {Crashed} crashed, in {Milliseconds} ms")]
     internal static partial void Recovered(ILogger logger, int running, int hibernated, int crashed, long milliseconds);
 
-    [LoggerMessage(6006, LogLevel.Warning, "The record of sandbox {SandboxId} cannot be read; it is served with defaults: {Reason}")]
+    [LoggerMessage(6006, LogLevel.Warning, "The record of sandbox {SandboxId} cannot be read; it is served with defaults, and the record is kept aside: {Reason}")]
     internal static partial void RecordUnreadable(ILogger logger, string sandboxId, string reason);
 
     [LoggerMessage(6007, LogLevel.Debug, "Background work on sandbox {SandboxId} failed ({What})")]
@@ -44,4 +44,16 @@ internal static partial class HostLog
 
     [LoggerMessage(6041, LogLevel.Warning, "{File} could not be read; it is kept as {Aside}")]
     internal static partial void FileKept(ILogger logger, string file, string aside);
+
+    [LoggerMessage(6080, LogLevel.Warning, "Sandbox {SandboxId} is there but could not be taken over; it is tried again")]
+    internal static partial void NotTakenOver(ILogger logger, string sandboxId);
+
+    [LoggerMessage(6081, LogLevel.Warning, "That sandbox {SandboxId} is deleted could not be written down; it is deleted all the same")]
+    internal static partial void EndNotNoted(ILogger logger, string sandboxId, Exception failure);
+
+    [LoggerMessage(6082, LogLevel.Warning, "Request {RequestId} failed: {Code}")]
+    internal static partial void SandboxFailed(ILogger logger, string requestId, string code, Exception failure);
+
+    [LoggerMessage(6083, LogLevel.Error, "Request {RequestId} failed: the disk is full")]
+    internal static partial void DiskFull(ILogger logger, string requestId, Exception failure);
 }

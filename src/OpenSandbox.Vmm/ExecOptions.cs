@@ -32,6 +32,9 @@ public sealed record ExecOptions
     /// </summary>
     public int MaxOutputBytes { get; init; } = 16 << 20;
 
+    /// <summary>Of so many bytes of output more, how many may be kept: of all commands together there may be a limit, too. Default: all.</summary>
+    internal Func<int, int>? AllowOutput { get; init; }
+
     internal void Validate()
     {
         GuestText.ValidateEnvironment(EnvironmentVariables);

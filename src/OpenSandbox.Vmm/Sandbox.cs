@@ -160,8 +160,8 @@ public sealed partial class Sandbox : IAsyncDisposable
             ? Deadlines.Start(timeout + Options.RequestTimeout, Options.TimeProvider, cancellationToken)
             : null;
         CancellationToken token = deadline?.Token ?? cancellationToken;
-        var output = new OutputBuffer(options.MaxOutputBytes);
-        var error = new OutputBuffer(options.MaxOutputBytes);
+        var output = new OutputBuffer(options.MaxOutputBytes, options.AllowOutput);
+        var error = new OutputBuffer(options.MaxOutputBytes, options.AllowOutput);
         try
         {
             Task input = options.StandardInput is ReadOnlyMemory<byte> bytes

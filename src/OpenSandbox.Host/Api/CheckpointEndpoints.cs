@@ -2,6 +2,7 @@ using System.Collections.ObjectModel;
 using OpenSandbox.Host.Checkpoints;
 using OpenSandbox.Host.Errors;
 using OpenSandbox.Host.Json;
+using OpenSandbox.Host.Previews;
 using OpenSandbox.Host.Records;
 using OpenSandbox.Host.Sandboxes;
 using OpenSandbox.Vmm;
@@ -158,7 +159,7 @@ internal sealed class CheckpointEndpoints(
         };
         (Sandbox sandbox, SandboxEntry entry) = await sandboxes.AdoptAsync(
             async () => (await sandboxes.Host.ForkAsync(checkpoint.Id, 1, differences, context.RequestAborted).ConfigureAwait(false))[0],
-            fork => descriptions.DescribeFork(fork, checkpoint, entries.Find(checkpoint.Id), request, timeout),
+            fork => descriptions.DescribeFork(fork, checkpoint, entries.Find(checkpoint.Id) ?? Unknown(checkpoint), request, timeout),
             context.RequestAborted).ConfigureAwait(false);
         try
         {
@@ -167,6 +168,9 @@ internal sealed class CheckpointEndpoints(
                 int wanted = Math.Min(memory, sandboxes.Host.Options.MaxMemoryMib); // clients ask for more than there may be, and take what they get
                 await sandbox.ResizeAsync((wanted + MemoryStep - 1) / MemoryStep * MemoryStep, cancellationToken: context.RequestAborted).ConfigureAwait(false);
             }
+
+            await patches.RunAsync(sandbox).WaitAsync(context.RequestAborted).ConfigureAwait(false);
+            context.RequestAborted.ThrowIfCancellationRequested();
         }
         catch
         {
@@ -174,7 +178,6 @@ internal sealed class CheckpointEndpoints(
             throw;
         }
 
-        await patches.RunAsync(sandbox).WaitAsync(context.RequestAborted).ConfigureAwait(false);
         SandboxReply reply = descriptions.Describe(sandbox, sandboxes.Entries.Find(entry.Id) ?? entry) with
         {
             FromCheckpointId = CheckpointIds.ToUuid(checkpoint.Id),
@@ -182,6 +185,13 @@ internal sealed class CheckpointEndpoints(
         };
         await JsonBody.WriteAsync(context, reply, HostJsonContext.Default.SandboxReply, StatusCodes.Status201Created).ConfigureAwait(false);
     }
+
+    /// <summary>
+    /// The entry of a checkpoint that has none: made by another program, or by a server that was killed just then. Who may see the previews of
+    /// its copies is not known, so nobody may; images have no entries, and nothing to hide.
+    /// </summary>
+    internal static CheckpointEntry Unknown(SandboxCheckpoint checkpoint) =>
+        new() { PreviewTokenDigest = checkpoint.Retained ? null : PreviewToken.DigestOfNone() };
 
     /// <summary>The parent's variables, and above them those of the request; nothing: just the parent's.</summary>
     private static Dictionary<string, string>? EnvironmentOf(CheckpointEntry? saved, ForkRequest request)

@@ -1,5 +1,4 @@
 using System.Security.Cryptography;
-using System.Text;
 using System.Text.Json;
 using OpenSandbox.Host.Errors;
 using OpenSandbox.Host.Json;
@@ -9,7 +8,7 @@ using OpenSandbox.Vmm;
 namespace OpenSandbox.Host.Api;
 
 /// <summary>Commands that are run to their end: <c>exec/run</c>, <c>exec/run-async</c> and its results.</summary>
-internal sealed class ExecEndpoints(SandboxService sandboxes, ServerOptions options)
+internal sealed class ExecEndpoints(SandboxService sandboxes, ServerOptions options, ILogger<ExecEndpoints> logger)
 {
     private const double DefaultTimeoutSeconds = 60;
     private const double MaxTimeoutSeconds = 7 * 86_400;
@@ -27,6 +26,7 @@ internal sealed class ExecEndpoints(SandboxService sandboxes, ServerOptions opti
     private static readonly TimeSpan s_keepAlive = TimeSpan.FromSeconds(15);
 
     private readonly ExecResults _results = new(options.Sandboxes.TimeProvider);
+    private readonly OutputBudget _budget = new(OutputBudget.Default);
 
     internal void Map(IEndpointRouteBuilder routes)
     {
@@ -40,11 +40,12 @@ internal sealed class ExecEndpoints(SandboxService sandboxes, ServerOptions opti
         Sandbox sandbox = context.Sandbox(sandboxes);
         ExecRequest request = await JsonBody.ReadAsync(context, HostJsonContext.Default.ExecRequest).ConfigureAwait(false);
         TimeSpan? timeout = TimeoutOf(request);
-        Task<ExecResult> running = StartAsync(sandbox, sandboxes.EntryOf(sandbox).WorkingDirectory, request, split: true, timeout, MaxRunOutputBytes, context.RequestAborted);
+        using OutputBudget.Share share = _budget.Open();
+        Task<ExecResult> running = StartAsync(
+            sandbox, sandboxes.EntryOf(sandbox).WorkingDirectory, request, split: true, timeout, MaxRunOutputBytes, share, context.RequestAborted);
         if (timeout is { } limit && limit <= s_silenceLimit)
         {
-            ExecResult result = await running.ConfigureAwait(false);
-            await JsonBody.WriteAsync(context, Describe(result), HostJsonContext.Default.ExecReply).ConfigureAwait(false);
+            await WriteAsync(context, await running.ConfigureAwait(false)).ConfigureAwait(false);
             return;
         }
 
@@ -55,7 +56,7 @@ internal sealed class ExecEndpoints(SandboxService sandboxes, ServerOptions opti
     /// The status leaves at once, and a space now and then, which a JSON parser skips: proxies cut answers that are silent for long. An error
     /// comes as a body of its own shape, under 200.
     /// </summary>
-    private static async Task AnswerSlowlyAsync(HttpContext context, Task<ExecResult> running)
+    private async Task AnswerSlowlyAsync(HttpContext context, Task<ExecResult> running)
     {
         context.Response.ContentType = "application/json; charset=utf-8";
         using var timer = new PeriodicTimer(s_keepAlive);
@@ -72,24 +73,54 @@ internal sealed class ExecEndpoints(SandboxService sandboxes, ServerOptions opti
             await context.Response.Body.FlushAsync(context.RequestAborted).ConfigureAwait(false);
         }
 
-        byte[] body;
+        ExecResult result;
         try
         {
-            body = JsonSerializer.SerializeToUtf8Bytes(Describe(await running.ConfigureAwait(false)), HostJsonContext.Default.ExecReply);
+            result = await running.ConfigureAwait(false);
         }
         catch (SandboxException failure) when (context.Response.HasStarted)
         {
-            body = JsonSerializer.SerializeToUtf8Bytes(ErrorMiddleware.BodyOf(ErrorMapping.From(failure)), HostJsonContext.Default.ErrorBody);
+            ApiException answer = ErrorMapping.From(failure, logger, context.TraceIdentifier);
+            byte[] body = JsonSerializer.SerializeToUtf8Bytes(ErrorMiddleware.BodyOf(answer), HostJsonContext.Default.ErrorBody);
+            await context.Response.Body.WriteAsync(body, context.RequestAborted).ConfigureAwait(false);
+            return;
         }
 
-        await context.Response.Body.WriteAsync(body, context.RequestAborted).ConfigureAwait(false);
+        await WriteAsync(context, result).ConfigureAwait(false);
+    }
+
+    private static async Task WriteAsync(HttpContext context, ExecResult result)
+    {
+        HttpResponse response = context.Response;
+        if (ExecReplyWriter.IsFor(result))
+        {
+            response.ContentType = "application/json; charset=utf-8";
+            await ExecReplyWriter.WriteAsync(
+                response.BodyWriter,
+                result.Exit.TimedOut ? -1 : result.ExitCode,
+                result.StandardOutputBytes,
+                result.StandardErrorBytes,
+                EndOfErrors(result),
+                result.Truncated,
+                context.RequestAborted).ConfigureAwait(false);
+            return;
+        }
+
+        if (response.HasStarted)
+        {
+            byte[] body = JsonSerializer.SerializeToUtf8Bytes(Describe(result), HostJsonContext.Default.ExecReply);
+            await response.Body.WriteAsync(body, context.RequestAborted).ConfigureAwait(false);
+            return;
+        }
+
+        await JsonBody.WriteAsync(context, Describe(result), HostJsonContext.Default.ExecReply).ConfigureAwait(false);
     }
 
     private async Task RunInBackgroundAsync(HttpContext context)
     {
         Sandbox sandbox = context.Sandbox(sandboxes);
         ExecRequest request = await JsonBody.ReadAsync(context, HostJsonContext.Default.ExecRequest).ConfigureAwait(false);
-        if (!_results.HasRoom)
+        if (!_results.TryReserve())
         {
             throw new ApiException(StatusCodes.Status429TooManyRequests, $"{ExecResults.MaxRunning} commands are under way already")
             {
@@ -98,17 +129,29 @@ internal sealed class ExecEndpoints(SandboxService sandboxes, ServerOptions opti
             };
         }
 
-        // The client may go: the command does not.
+        // The client may go: the command does not, and is counted and can be found from here on.
         bool wasAwake = sandbox.State == SandboxState.Running;
-        var handle = new ExecHandle(
-            RandomNumberGenerator.GetHexString(8, lowercase: true),
-            options.Sandboxes.TimeProvider.GetUtcNow(),
-            StartAsync(sandbox, sandboxes.EntryOf(sandbox).WorkingDirectory, request, split: false, TimeoutOf(request), MaxOutputBytes, CancellationToken.None));
+        ExecHandle handle;
+        try
+        {
+            handle = new ExecHandle(
+                RandomNumberGenerator.GetHexString(8, lowercase: true),
+                options.Sandboxes.TimeProvider.GetUtcNow(),
+                StartInBackground(sandbox, request));
+        }
+        catch
+        {
+            _results.Release();
+            throw;
+        }
+
+        _results.Add(sandbox.Id, handle);
         try
         {
             ExecResult result = await handle.Running.WaitAsync(s_inlineHold, context.RequestAborted).ConfigureAwait(false);
             if (wasAwake && !result.Truncated)
             {
+                _results.Remove(sandbox.Id, handle.Id); // nobody is told of it
                 await JsonBody.WriteAsync(context, Describe(result), HostJsonContext.Default.ExecReply).ConfigureAwait(false);
                 return;
             }
@@ -117,13 +160,35 @@ internal sealed class ExecEndpoints(SandboxService sandboxes, ServerOptions opti
         {
             // It takes longer: the client asks again.
         }
+        catch (Exception failure) when (failure is not OperationCanceledException)
+        {
+            _results.Remove(sandbox.Id, handle.Id);
+            throw;
+        }
 
-        _results.Add(sandbox.Id, handle);
         await JsonBody.WriteAsync(
             context,
             new ExecHandleReply(handle.Id, true, handle.StartedAt),
             HostJsonContext.Default.ExecHandleReply,
             StatusCodes.Status202Accepted).ConfigureAwait(false);
+    }
+
+    /// <summary>Starts a command that no client ends. What is wrong with it is thrown before the task is returned.</summary>
+    private Task<ExecResult> StartInBackground(Sandbox sandbox, ExecRequest request)
+    {
+        OutputBudget.Share share = _budget.Open();
+        Task<ExecResult> running = StartAsync(
+            sandbox, sandboxes.EntryOf(sandbox).WorkingDirectory, request, split: false, TimeoutOf(request), MaxOutputBytes, share, CancellationToken.None);
+        return EndAsync(running, share);
+
+        // What the ended ones have written is counted by those that keep it.
+        static async Task<ExecResult> EndAsync(Task<ExecResult> running, OutputBudget.Share share)
+        {
+            using (share)
+            {
+                return await running.ConfigureAwait(false);
+            }
+        }
     }
 
     private async Task ResultAsync(HttpContext context)
@@ -154,7 +219,7 @@ internal sealed class ExecEndpoints(SandboxService sandboxes, ServerOptions opti
             }
             catch (SandboxException failure)
             {
-                reply = reply with { Error = failure.Message };
+                reply = reply with { Error = ErrorMapping.TextOf(failure) };
             }
         }
 
@@ -163,7 +228,14 @@ internal sealed class ExecEndpoints(SandboxService sandboxes, ServerOptions opti
 
     /// <summary>Starts a command. What is wrong with it is thrown before the task is returned.</summary>
     private static Task<ExecResult> StartAsync(
-        Sandbox sandbox, string? home, ExecRequest request, bool split, TimeSpan? timeout, int maxOutputBytes, CancellationToken cancellationToken)
+        Sandbox sandbox,
+        string? home,
+        ExecRequest request,
+        bool split,
+        TimeSpan? timeout,
+        int maxOutputBytes,
+        OutputBudget.Share share,
+        CancellationToken cancellationToken)
     {
         string command = request.Cmd is { } text && !string.IsNullOrWhiteSpace(text) ? text : throw ApiException.Bad("cmd is required");
         var exec = new ExecOptions
@@ -172,6 +244,7 @@ internal sealed class ExecEndpoints(SandboxService sandboxes, ServerOptions opti
             WorkingDirectory = request.Cwd is { Length: > 0 } directory ? directory : home ?? Routes.Home,
             Timeout = timeout,
             MaxOutputBytes = maxOutputBytes,
+            AllowOutput = share.Take,
         };
         return sandbox.ExecAsync(CommandOf(command, request.Args, split), exec, cancellationToken);
     }
@@ -196,21 +269,13 @@ internal sealed class ExecEndpoints(SandboxService sandboxes, ServerOptions opti
         return words.Length == 1 || split ? words : ["/bin/sh", "-c", command];
     }
 
-    private static ExecReply Describe(ExecResult result)
-    {
-        if (!result.Exit.TimedOut)
-        {
-            return new ExecReply(result.ExitCode, result.StandardOutput, result.StandardError);
-        }
+    private static ExecReply Describe(ExecResult result) => new(
+        result.Exit.TimedOut ? -1 : result.ExitCode, result.StandardOutput, result.StandardError + EndOfErrors(result), result.Truncated ? true : null);
 
-        var errors = new StringBuilder(result.StandardError);
-        if (errors.Length > 0 && errors[^1] != '\n')
-        {
-            errors.Append('\n');
-        }
-
-        return new ExecReply(-1, result.StandardOutput, errors.Append(TimedOutLine).ToString());
-    }
+    /// <summary>What clients are told at the end of standard error of a command that took too long.</summary>
+    private static string EndOfErrors(ExecResult result) => !result.Exit.TimedOut ? ""
+        : result.StandardErrorBytes is { IsEmpty: false } errors && errors.Span[^1] != '\n' ? "\n" + TimedOutLine
+        : TimedOutLine;
 
     /// <summary>How long a command may take.</summary>
     /// <exception cref="ApiException">400: out of range.</exception>

@@ -21,34 +21,71 @@ internal sealed class ExecResults(TimeProvider time)
     private static readonly TimeSpan s_keepAfterEnd = TimeSpan.FromMinutes(10);
 
     private readonly Lock _gate = new();
-    private readonly Dictionary<(string SandboxId, string Id), ExecHandle> _handles = [];
-    private readonly Queue<Ended> _ended = new();
+    private readonly Dictionary<(string SandboxId, string Id), Kept> _handles = [];
+    private readonly LinkedList<Kept> _ended = new();
     private long _bytes;
+    private int _running;
 
-    /// <summary>Whether one more may be started.</summary>
-    internal bool HasRoom => Running < MaxRunning;
-
-    /// <summary>Commands that have not ended.</summary>
+    /// <summary>Commands that have not ended, and places that are taken for some.</summary>
     internal int Running
     {
         get
         {
             lock (_gate)
             {
-                return _handles.Count - _ended.Count;
+                return _running;
             }
         }
     }
 
-    /// <summary>Keeps a command until it has been forgotten.</summary>
-    internal void Add(string sandboxId, ExecHandle handle)
+    /// <summary>Takes a place for a command, for <see cref="Add"/> or <see cref="Release"/>.</summary>
+    /// <returns>Whether there is one.</returns>
+    internal bool TryReserve()
     {
         lock (_gate)
         {
-            _handles[(sandboxId, handle.Id)] = handle;
+            if (_running >= MaxRunning)
+            {
+                return false;
+            }
+
+            _running++;
+            return true;
+        }
+    }
+
+    /// <summary>Gives a place back: the command could not be started.</summary>
+    internal void Release()
+    {
+        lock (_gate)
+        {
+            _running--;
+        }
+    }
+
+    /// <summary>Keeps a command that has a place until it has been forgotten.</summary>
+    internal void Add(string sandboxId, ExecHandle handle)
+    {
+        var kept = new Kept((sandboxId, handle.Id), handle);
+        lock (_gate)
+        {
+            _handles[kept.Key] = kept;
         }
 
-        _ = EndAsync((sandboxId, handle.Id), handle.Running);
+        _ = EndAsync(kept);
+    }
+
+    /// <summary>Forgets a command that has ended: its client has the result, or is told why there is none.</summary>
+    internal void Remove(string sandboxId, string id)
+    {
+        lock (_gate)
+        {
+            if (_handles.Remove((sandboxId, id), out Kept? kept) && kept.Node is { } node)
+            {
+                _ended.Remove(node);
+                _bytes -= kept.Bytes;
+            }
+        }
     }
 
     /// <summary>Finds a command.</summary>
@@ -57,12 +94,14 @@ internal sealed class ExecResults(TimeProvider time)
         lock (_gate)
         {
             Forget();
-            return _handles.TryGetValue((sandboxId, id), out handle);
+            handle = _handles.GetValueOrDefault((sandboxId, id))?.Handle;
+            return handle is not null;
         }
     }
 
-    private async Task EndAsync((string SandboxId, string Id) key, Task<ExecResult> running)
+    private async Task EndAsync(Kept kept)
     {
+        Task<ExecResult> running = kept.Handle.Running;
         await ((Task)running).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing); // who asks for the result is told
         long bytes = 0;
         if (running.IsCompletedSuccessfully)
@@ -73,7 +112,13 @@ internal sealed class ExecResults(TimeProvider time)
 
         lock (_gate)
         {
-            _ended.Enqueue(new Ended(key, time.GetTimestamp(), bytes));
+            _running--;
+            if (_handles.GetValueOrDefault(kept.Key) != kept)
+            {
+                return; // its result has been handed over
+            }
+
+            (kept.EndedAt, kept.Bytes, kept.Node) = (time.GetTimestamp(), bytes, _ended.AddLast(kept));
             _bytes += bytes;
             Forget();
         }
@@ -81,14 +126,26 @@ internal sealed class ExecResults(TimeProvider time)
 
     private void Forget()
     {
-        while (_ended.TryPeek(out Ended? oldest)
-            && (_ended.Count > MaxEnded || (_bytes > MaxBytes && _ended.Count > 1) || time.GetElapsedTime(oldest.At) > s_keepAfterEnd))
+        while (_ended.First is { Value: Kept oldest } node
+            && (_ended.Count > MaxEnded || (_bytes > MaxBytes && _ended.Count > 1) || time.GetElapsedTime(oldest.EndedAt) > s_keepAfterEnd))
         {
-            _ended.Dequeue();
+            _ended.Remove(node);
             _handles.Remove(oldest.Key);
             _bytes -= oldest.Bytes;
         }
     }
 
-    private sealed record Ended((string SandboxId, string Id) Key, long At, long Bytes);
+    /// <summary>A command, and what of it is known once it has ended.</summary>
+    private sealed class Kept((string SandboxId, string Id) key, ExecHandle handle)
+    {
+        internal (string SandboxId, string Id) Key { get; } = key;
+
+        internal ExecHandle Handle { get; } = handle;
+
+        internal long EndedAt { get; set; }
+
+        internal long Bytes { get; set; }
+
+        internal LinkedListNode<Kept>? Node { get; set; }
+    }
 }

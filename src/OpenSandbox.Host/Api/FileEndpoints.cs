@@ -14,8 +14,9 @@ internal sealed class FileEndpoints(SandboxService sandboxes, UrlSigner signer, 
     private const int FileMode = 0x1A4; // 0644
     private const int DefaultExpirySeconds = 3_600;
     private const int MaxExpirySeconds = 86_400;
-    private const int MaxListed = 100_000;
-    private const int MaxPath = 4_095;
+
+    /// <summary>Characters of a path, at most.</summary>
+    internal const int MaxPath = 4_095;
 
     internal void Map(IEndpointRouteBuilder routes)
     {
@@ -104,20 +105,13 @@ internal sealed class FileEndpoints(SandboxService sandboxes, UrlSigner signer, 
     {
         Sandbox sandbox = Known(context);
         string path = context.Request.Query["path"].ToString() is { Length: > 0 } given ? Absolute(given) : "/";
-        var files = new List<FileReply>();
+        var listing = new FileListing(path);
         await foreach (SandboxFile file in sandbox.Files.ListAsync(path, cancellationToken: context.RequestAborted).ConfigureAwait(false))
         {
-            if (files.Count == MaxListed)
-            {
-                throw new ApiException(StatusCodes.Status413PayloadTooLarge, $"{path} has more than {MaxListed} entries");
-            }
-
-            bool isDirectory = file.Kind == SandboxFileKind.Directory;
-            string full = file.Path.StartsWith('/') ? file.Path : $"{path.TrimEnd('/')}/{file.Path}";
-            files.Add(new FileReply(full[(full.LastIndexOf('/') + 1)..], isDirectory, isDirectory ? null : file.Size, full));
+            listing.Add(file.Path, file.Kind == SandboxFileKind.Directory ? null : file.Size);
         }
 
-        await JsonBody.WriteAsync(context, [.. files], HostJsonContext.Default.FileReplyArray).ConfigureAwait(false);
+        await JsonBody.WriteAsync(context, listing.Files, HostJsonContext.Default.FileReplyArray).ConfigureAwait(false);
     }
 
     private async Task MakeDirectoryAsync(HttpContext context)

@@ -41,7 +41,7 @@ internal sealed class PatchEndpoints(SandboxService sandboxes, RecordStore<Check
 
         CheckpointEntry? entry = await Task.Run(() => checkpoints.Change(checkpoint.Id, old =>
         {
-            old ??= new CheckpointEntry();
+            old ??= Added(checkpoint);
             if (old.Patches.Length >= MaxPatches)
             {
                 throw ApiException.Bad($"there are {MaxPatches} patches already");
@@ -85,12 +85,19 @@ internal sealed class PatchEndpoints(SandboxService sandboxes, RecordStore<Check
     private async Task PublishAsync(HttpContext context, bool isPublic)
     {
         SandboxCheckpoint checkpoint = Known(context);
-        await Task.Run(() => checkpoints.Change(checkpoint.Id, entry => (entry ?? new CheckpointEntry()) with { IsPublic = isPublic })).ConfigureAwait(false);
+        await Task.Run(() => checkpoints.Change(checkpoint.Id, entry => (entry ?? Added(checkpoint)) with { IsPublic = isPublic })).ConfigureAwait(false);
         await JsonBody.WriteAsync(context, rows.Describe(checkpoint), HostJsonContext.Default.CheckpointReply).ConfigureAwait(false);
     }
 
     private SandboxCheckpoint Known(HttpContext context) => CheckpointEndpoints.Find(
         context.Text("id").Length > 0 ? context.Sandbox(sandboxes).ListCheckpoints() : sandboxes.Host.ListCheckpoints(), context);
+
+    /// <summary>An entry for a checkpoint that has none. Its entry goes after it: one that is still there keeps what is written now until then.</summary>
+    /// <exception cref="ApiException">404: it was deleted meanwhile.</exception>
+    private CheckpointEntry Added(SandboxCheckpoint checkpoint) =>
+        sandboxes.Host.ListCheckpoints(checkpoint.SandboxId).Any(one => one.Id == checkpoint.Id)
+            ? CheckpointEndpoints.Unknown(checkpoint)
+            : throw ApiException.NotFound($"checkpoint not found: {CheckpointIds.ToUuid(checkpoint.Id)}");
 
     private static PatchReply Describe(SandboxCheckpoint checkpoint, PatchEntry patch) => new(
         patch.Id, CheckpointIds.ToUuid(checkpoint.Id), patch.Sequence, patch.Script, patch.Description, Strategy, patch.CreatedAt);

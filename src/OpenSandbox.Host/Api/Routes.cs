@@ -10,7 +10,8 @@ internal static class Routes
     /// <summary>Where commands, terminals and relative paths begin that nothing else is said of.</summary>
     internal const string Home = "/home/sandbox";
 
-    private const int MaxId = 64;
+    /// <summary>Characters of a sandbox's id, at most.</summary>
+    internal const int MaxId = 64;
 
     /// <summary>A value of the route.</summary>
     internal static string Text(this HttpContext context, string name) => context.GetRouteValue(name) as string ?? "";

@@ -182,14 +182,24 @@ internal sealed class SandboxEndpoints(SandboxService sandboxes, PatchRunner pat
             },
             sandbox => record(sandbox) with { WorkingDirectory = image.WorkingDirectory, FromCheckpoint = image.CheckpointId },
             cancellationToken).ConfigureAwait(false);
-        await patches.RunAsync(sandbox).WaitAsync(cancellationToken).ConfigureAwait(false);
+        try
+        {
+            await patches.RunAsync(sandbox).WaitAsync(cancellationToken).ConfigureAwait(false);
+            cancellationToken.ThrowIfCancellationRequested();
+        }
+        catch
+        {
+            await sandboxes.DeleteAsync(sandbox).ConfigureAwait(false); // its client does not know of it
+            throw;
+        }
+
         return (sandbox, sandboxes.Entries.Find(entry.Id) ?? entry);
     }
 
     private Task ListAsync(HttpContext context)
     {
         SandboxReply[] running = [.. sandboxes.Host.List()
-            .Where(sandbox => StatusOf(sandbox.State) == "running" && sandboxes.TryGetEntry(sandbox.Id, out _)) // not those that images are built in
+            .Where(sandbox => StatusOf(sandbox.State) == "running" && sandboxes.TryGetEntry(sandbox.Id, out SandboxEntry? entry) && entry.EndedAt is null) // not those that images are built in
             .OrderByDescending(static sandbox => sandbox.CreatedAt)
             .Take(MaxListed)
             .Select(sandbox => Describe(sandbox, sandboxes.EntryOf(sandbox)))];
@@ -231,7 +241,10 @@ internal sealed class SandboxEndpoints(SandboxService sandboxes, PatchRunner pat
             return;
         }
 
-        await sandboxes.DeleteAsync(context.Sandbox(sandboxes)).ConfigureAwait(false);
+        Sandbox sandbox = id.Length <= Routes.MaxId
+            ? await sandboxes.GetOrOpenAsync(id, context.RequestAborted).ConfigureAwait(false)
+            : throw ApiException.NotFound("sandbox not found");
+        await sandboxes.DeleteAsync(sandbox).ConfigureAwait(false);
         context.Response.StatusCode = StatusCodes.Status204NoContent;
     }
 
@@ -265,7 +278,11 @@ internal sealed class SandboxEndpoints(SandboxService sandboxes, PatchRunner pat
         Sandbox sandbox = context.Sandbox(sandboxes);
         TimeoutRequest request = await JsonBody.ReadAsync(context, HostJsonContext.Default.TimeoutRequest).ConfigureAwait(false);
         int? timeout = TimeoutOf(request.Timeout);
-        if (sandbox.State is not (SandboxState.Hibernated or SandboxState.Hibernating or SandboxState.Waking or SandboxState.Paused or SandboxState.Crashed))
+        if (sandbox.State == SandboxState.Hibernating)
+        {
+            await sandbox.WaitForChangeAsync(SandboxState.Hibernating, context.RequestAborted).ConfigureAwait(false);
+        }
+        else if (sandbox.State is not (SandboxState.Hibernated or SandboxState.Waking or SandboxState.Paused or SandboxState.Crashed))
         {
             throw ApiException.Bad($"sandbox is not hibernated: it is {StatusOf(sandbox.State)}");
         }
@@ -333,13 +350,13 @@ internal sealed class SandboxEndpoints(SandboxService sandboxes, PatchRunner pat
         : seconds;
 
     /// <summary>The entry of a sandbox that was made from a checkpoint: as its parent's was, as far as the request says nothing else.</summary>
-    internal SandboxEntry DescribeFork(Sandbox fork, SandboxCheckpoint from, CheckpointEntry? saved, ForkRequest request, int? timeout) =>
-        SandboxService.Describe(fork, saved?.TemplateId ?? BaseTemplate, options) with
+    internal SandboxEntry DescribeFork(Sandbox fork, SandboxCheckpoint from, CheckpointEntry saved, ForkRequest request, int? timeout) =>
+        SandboxService.Describe(fork, saved.TemplateId ?? BaseTemplate, options) with
         {
-            Metadata = request.Metadata ?? saved?.Metadata ?? [],
-            WorkingDirectory = saved?.WorkingDirectory,
+            Metadata = request.Metadata ?? saved.Metadata,
+            WorkingDirectory = saved.WorkingDirectory,
             FromCheckpoint = from.Id,
-            PreviewTokenDigest = saved?.PreviewTokenDigest, // what was not open to everyone is not in a copy
+            PreviewTokenDigest = saved.PreviewTokenDigest, // what was not open to everyone is not in a copy
             TimeoutSeconds = timeout ?? (int)(fork.Expiry.IdleTimeout ?? TimeSpan.Zero).TotalSeconds,
         };
 

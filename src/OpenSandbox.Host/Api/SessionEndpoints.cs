@@ -16,6 +16,7 @@ internal sealed class SessionEndpoints(SandboxService sandboxes, ServerOptions o
     private const int Kill = 9;
     private const int MaxSignal = 64;
     private const int MaxRunAfterDisconnectSeconds = 30 * 86_400; // timers go to 49 days
+    private const int MaxListedCharacters = 16 << 20;
 
     private readonly Attachments _attached = new(options.Sandboxes.TimeProvider, logger);
 
@@ -74,8 +75,7 @@ internal sealed class SessionEndpoints(SandboxService sandboxes, ServerOptions o
     {
         Sandbox sandbox = context.Sandbox(sandboxes);
         IReadOnlyList<SandboxProcessInfo> processes = await sandbox.Processes.ListAsync(context.RequestAborted).ConfigureAwait(false);
-        SessionReply[] sessions = [.. processes
-            .Where(static process => process is { IsManaged: true, HasTerminal: false })
+        SessionReply[] sessions = [.. Bounded(processes.Where(static process => process is { IsManaged: true, HasTerminal: false }))
             .Select(process => new SessionReply
             {
                 SessionID = process.Id!,
@@ -88,6 +88,24 @@ internal sealed class SessionEndpoints(SandboxService sandboxes, ServerOptions o
                 AttachedClients = _attached.ClientsOf(sandbox, process.Id!),
             })];
         await JsonBody.WriteAsync(context, sessions, HostJsonContext.Default.SessionReplyArray).ConfigureAwait(false);
+    }
+
+    /// <summary>As many processes as a guest may name, by the length of their commands.</summary>
+    /// <exception cref="ApiException">413: there are more.</exception>
+    internal static IEnumerable<SandboxProcessInfo> Bounded(IEnumerable<SandboxProcessInfo> processes)
+    {
+        long characters = 0;
+        foreach (SandboxProcessInfo process in processes)
+        {
+            characters += process.Command.Sum(static word => word.Length + 3L);
+            if (characters > MaxListedCharacters)
+            {
+                throw new ApiException(
+                    StatusCodes.Status413PayloadTooLarge, $"the commands of all sessions have more than {MaxListedCharacters} characters");
+            }
+
+            yield return process;
+        }
     }
 
     private async Task AttachAsync(HttpContext context, bool terminal)

@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Buffers.Binary;
 using System.Net.WebSockets;
+using OpenSandbox.Host.Errors;
 using OpenSandbox.Vmm;
 
 namespace OpenSandbox.Host.Api;
@@ -34,7 +35,7 @@ internal static class SessionSockets
         }
         catch (SandboxException failure)
         {
-            await CloseAsync(socket, WebSocketCloseStatus.InternalServerError, Short(failure.Message)).ConfigureAwait(false);
+            await CloseAsync(socket, WebSocketCloseStatus.InternalServerError, Short(ErrorMapping.TextOf(failure))).ConfigureAwait(false);
             throw;
         }
         finally

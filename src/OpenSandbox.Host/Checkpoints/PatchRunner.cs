@@ -1,5 +1,6 @@
 using Microsoft.Extensions.Hosting;
 using OpenSandbox.Host.Api;
+using OpenSandbox.Host.Errors;
 using OpenSandbox.Host.Records;
 using OpenSandbox.Host.Sandboxes;
 using OpenSandbox.Vmm;
@@ -118,7 +119,7 @@ internal sealed class PatchRunner : BackgroundService
         }
         catch (SandboxException failure)
         {
-            return $"patch {patch.Sequence}: {failure.Message}";
+            return $"patch {patch.Sequence}: {ErrorMapping.TextOf(failure)}";
         }
     }
 

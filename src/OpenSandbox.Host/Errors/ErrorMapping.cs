@@ -1,3 +1,4 @@
+using OpenSandbox.VirtioSerial;
 using OpenSandbox.Vmm;
 
 namespace OpenSandbox.Host.Errors;
@@ -6,11 +7,31 @@ namespace OpenSandbox.Host.Errors;
 internal static class ErrorMapping
 {
     /// <summary>Translates what the library reports.</summary>
-    internal static ApiException From(SandboxException failure) => new(StatusOf(failure), failure.Message, failure)
+    internal static ApiException From(SandboxException failure) => With(failure, TextOf(failure));
+
+    /// <summary>The same; what is not the client's doing stands in the log, with everything that clients are not told.</summary>
+    internal static ApiException From(SandboxException failure, ILogger logger, string requestId)
     {
-        Code = CodeOf(failure.Code),
-        Retryable = failure.IsTransient,
-        RetryAfter = failure.IsTransient ? 1 : null,
+        if (!IsOurs(failure))
+        {
+            return From(failure);
+        }
+
+        HostLog.SandboxFailed(logger, requestId, CodeOf(failure.Code), failure);
+        string text = TextOf(failure);
+        return With(failure, text == failure.Message ? text : $"{text}; the server's log has it as request {requestId}");
+    }
+
+    /// <summary>What clients are told: neither what QEMU printed nor where files of this machine are.</summary>
+    internal static string TextOf(SandboxException failure) => failure switch
+    {
+        _ when !IsOurs(failure) => failure.Message,
+        SandboxLostException { Exit.Reason: SandboxExitReason.Expired } => failure.Message,
+        SandboxLostException lost => $"sandbox {lost.SandboxId} is lost: {lost.Exit.Description}",
+        SandboxStartException start => $"the sandbox could not be started: {start.Phase} failed",
+        SandboxTimeoutException or SandboxCapacityException or SandboxResizeException => failure.Message, // made of names and numbers
+        SandboxOperationException { InnerException: null or GuestOperationException } => failure.Message, // what the guest says
+        _ => $"{(failure.SandboxId is { Length: > 0 } id ? $"sandbox {id}" : "the request")} failed: {Summarize(failure.Code)}",
     };
 
     /// <summary>The status of a code; every code has one.</summary>
@@ -39,6 +60,26 @@ internal static class ErrorMapping
         SandboxOperationException { FailedStep: not null, Code: SandboxErrorCode.NotFound or SandboxErrorCode.PermissionDenied } => StatusCodes.Status400BadRequest,
         SandboxOperationException { Code: SandboxErrorCode.OperationFailed, Errno: int errno } when IsOfTheRequest(errno) => StatusCodes.Status400BadRequest,
         _ => StatusOf(failure.Code),
+    };
+
+    private static bool IsOurs(SandboxException failure) => failure is SandboxLostException || StatusOf(failure) >= StatusCodes.Status500InternalServerError;
+
+    private static string Summarize(SandboxErrorCode code) => code switch
+    {
+        SandboxErrorCode.NoSpace => "the server's disk is full",
+        SandboxErrorCode.Snapshot => "what is saved of it is missing or damaged, or cannot be changed",
+        SandboxErrorCode.GoldenImage => "the golden snapshot cannot be used",
+        SandboxErrorCode.Image => "the image cannot be used",
+        SandboxErrorCode.HostPrerequisite => "the server's machine lacks something",
+        SandboxErrorCode.Isolation => "sandboxes cannot be confined on the server's machine as required",
+        _ => "the server's machine refused",
+    };
+
+    private static ApiException With(SandboxException failure, string text) => new(StatusOf(failure), text, failure)
+    {
+        Code = CodeOf(failure.Code),
+        Retryable = failure.IsTransient,
+        RetryAfter = failure.IsTransient ? 1 : null,
     };
 
     /// <summary>Whether the guest's kernel says with it that something cannot be done as it was asked for, and nobody is to blame but who asked.</summary>

@@ -10,6 +10,7 @@ internal sealed class ErrorMiddleware(RequestDelegate next, ILogger<ErrorMiddlew
 {
     private const string RequestIdHeader = "X-Request-Id";
     private const int MaxRequestId = 128;
+    private const int NoSpace = 28; // ENOSPC
 
     public async Task InvokeAsync(HttpContext context)
     {
@@ -90,9 +91,12 @@ internal sealed class ErrorMiddleware(RequestDelegate next, ILogger<ErrorMiddlew
             case ApiException known:
                 return known;
             case SandboxException sandbox:
-                return ErrorMapping.From(sandbox);
+                return ErrorMapping.From(sandbox, logger, context.TraceIdentifier);
             case BadHttpRequestException bad:
                 return new ApiException(bad.StatusCode, bad.Message, bad);
+            case IOException { HResult: NoSpace }:
+                HostLog.DiskFull(logger, context.TraceIdentifier, failure);
+                return new ApiException(507, "the server's disk is full", failure) { Code = ErrorMapping.CodeOf(SandboxErrorCode.NoSpace) };
             case JsonException json:
                 return ApiException.Bad(JsonBody.Describe(json));
             case ArgumentException argument:

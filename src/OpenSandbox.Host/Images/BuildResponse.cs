@@ -44,7 +44,8 @@ internal static class BuildResponse
         }
         catch (SandboxException failure)
         {
-            await WriteErrorAsync(context, ErrorMapping.From(failure)).ConfigureAwait(false);
+            ILogger log = context.RequestServices.GetRequiredService<ILogger<ErrorMiddleware>>();
+            await WriteErrorAsync(context, ErrorMapping.From(failure, log, context.TraceIdentifier)).ConfigureAwait(false);
         }
         catch (ArgumentException failure)
         {

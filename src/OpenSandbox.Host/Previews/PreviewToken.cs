@@ -32,6 +32,9 @@ internal static class PreviewToken
     /// <summary>What is kept of one.</summary>
     internal static string DigestOf(string token) => Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(token)));
 
+    /// <summary>For previews of which nobody knows any more who may see them: no token fits, until a new one is made.</summary>
+    internal static string DigestOfNone() => DigestOf(Make());
+
     /// <summary>Whether a token is the one. Takes as long for each wrong one as for any other.</summary>
     internal static bool Matches(string token, string digest) =>
         CryptographicOperations.FixedTimeEquals(Encoding.ASCII.GetBytes(DigestOf(token)), Encoding.ASCII.GetBytes(digest));

@@ -14,10 +14,12 @@ internal sealed class EntryStore
     private const int MaxFileBytes = 4 << 20;
     private const int MaxEnded = 4_096;
     private const string Ending = ".json";
+    private const string UnreadableEnding = ".unreadable";
 
     private readonly string _directory;
     private readonly ILogger _logger;
     private readonly ConcurrentDictionary<string, SandboxEntry> _entries = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<string, bool> _unreadable = new(StringComparer.Ordinal);
     private readonly ConcurrentDictionary<string, Lock> _gates = new(StringComparer.Ordinal);
 
     /// <summary>Reads what there is.</summary>
@@ -29,13 +31,20 @@ internal sealed class EntryStore
         Directory.CreateDirectory(_directory, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
         foreach (string file in Directory.EnumerateFiles(_directory))
         {
-            if (!file.EndsWith(Ending, StringComparison.Ordinal))
+            if (file.EndsWith(DurableFile.TemporaryEnding, StringComparison.Ordinal))
             {
                 File.Delete(file); // what a killed server had begun to write
             }
-            else if (Read(file) is { } entry)
+            else if (file.EndsWith(Ending, StringComparison.Ordinal))
             {
-                _entries[entry.Id] = entry;
+                if (Read(file) is { } entry)
+                {
+                    _entries[entry.Id] = entry;
+                }
+                else
+                {
+                    _unreadable[Path.GetFileNameWithoutExtension(file)] = true;
+                }
             }
         }
     }
@@ -99,6 +108,13 @@ internal sealed class EntryStore
 
     private void Write(SandboxEntry entry)
     {
+        if (_unreadable.ContainsKey(entry.Id))
+        {
+            // A later server, or a person, may make something of it.
+            File.Move(FileOf(entry.Id), $"{FileOf(entry.Id)}.{Guid.NewGuid():N}{UnreadableEnding}");
+            _unreadable.TryRemove(entry.Id, out _);
+        }
+
         DurableFile.Replace(FileOf(entry.Id), JsonSerializer.SerializeToUtf8Bytes(entry, HostJsonContext.Default.SandboxEntry));
         _entries[entry.Id] = entry;
     }

@@ -6,8 +6,11 @@ using OpenSandbox.Vmm;
 namespace OpenSandbox.Host.Sandboxes;
 
 /// <summary>The sandboxes that the server serves: the library's, each with its entry. Thread-safe.</summary>
-internal sealed class SandboxService(SandboxHost host, EntryStore entries, ServerOptions options, ILogger<SandboxService> logger) : IDisposable
+internal sealed partial class SandboxService(SandboxHost host, EntryStore entries, ServerOptions options, ILogger<SandboxService> logger) : IDisposable
 {
+    /// <summary>Why a sandbox ended whose client has asked for it.</summary>
+    private const string Deleted = "it was deleted";
+
     /// <summary>
     /// More machines that start at the same time than the processors can drive all become ready at the end, and some too late: those that come
     /// first are made first.
@@ -26,7 +29,12 @@ internal sealed class SandboxService(SandboxHost host, EntryStore entries, Serve
     internal SandboxGates Gates { get; } = new();
 
     /// <inheritdoc/>
-    public void Dispose() => _starts.Dispose();
+    public void Dispose()
+    {
+        _stopping.Cancel();
+        _stopping.Dispose();
+        _starts.Dispose();
+    }
 
     /// <summary>Makes a sandbox and its entry: usable when this returns, and known to the next server.</summary>
     /// <exception cref="SandboxException">The library could not make it.</exception>
@@ -64,37 +72,8 @@ internal sealed class SandboxService(SandboxHost host, EntryStore entries, Serve
         }
     }
 
-    /// <summary>Takes over what earlier servers have left.</summary>
-    internal async Task RecoverAsync(CancellationToken cancellationToken)
-    {
-        RecoveryReport report = await host.RecoverAsync(cancellationToken).ConfigureAwait(false);
-        Sandbox[] found = [.. report.Adopted, .. report.Hibernated, .. report.Crashed];
-        HostLog.Recovered(
-            logger, report.Adopted.Count, report.Hibernated.Count, report.Crashed.Count, (long)report.Duration.TotalMilliseconds);
-        var ids = new HashSet<string>(StringComparer.Ordinal);
-        foreach (Sandbox sandbox in found)
-        {
-            ids.Add(sandbox.Id);
-            if (entries.Find(sandbox.Id) is not { EndedAt: null })
-            {
-                // Made by another program on the same state, or its entry was lost: it is served all the same.
-                entries.Put(Describe(sandbox, "base", options));
-            }
-
-            Follow(sandbox);
-        }
-
-        foreach (SandboxEntry entry in entries.All)
-        {
-            if (entry.EndedAt is null && !ids.Contains(entry.Id))
-            {
-                End(entry.Id, "it was gone when the server started");
-            }
-        }
-    }
-
     /// <summary>Finds a sandbox.</summary>
-    /// <exception cref="ApiException">404: there is none; 410: there was one.</exception>
+    /// <exception cref="ApiException">404: there is none; 410: there was one; 503: it has not been taken over yet.</exception>
     internal Sandbox Get(string id)
     {
         if (entries.Find(id) is not { } entry)
@@ -102,9 +81,14 @@ internal sealed class SandboxService(SandboxHost host, EntryStore entries, Serve
             throw ApiException.NotFound("sandbox not found"); // also of those that images are built in: they are nobody's
         }
 
+        if (IsLeft(entry))
+        {
+            throw NotTakenOver(id);
+        }
+
         return entry.EndedAt is null && host.TryGet(id, out Sandbox? sandbox) && sandbox.State is not (SandboxState.Stopping or SandboxState.Stopped)
             ? sandbox
-            : throw new ApiException(StatusCodes.Status410Gone, $"sandbox {id} is stopped: {entry.EndReason ?? "it was deleted"}");
+            : throw new ApiException(StatusCodes.Status410Gone, $"sandbox {id} is stopped: {entry.EndReason ?? Deleted}");
     }
 
     /// <summary>The entry of a sandbox that exists.</summary>
@@ -116,9 +100,13 @@ internal sealed class SandboxService(SandboxHost host, EntryStore entries, Serve
     /// <summary>Ends a sandbox for good.</summary>
     internal async Task DeleteAsync(Sandbox sandbox)
     {
-        // Marked first: whoever comes from here on is told that it is gone.
-        await Task.Run(() => End(sandbox.Id, "it was deleted"), CancellationToken.None).ConfigureAwait(false);
+        // Marked first: whoever comes from here on is told that it is gone. A full disk does not keep anyone from making room.
+        bool marked = await Task.Run(() => TryMarkDeleted(sandbox.Id), CancellationToken.None).ConfigureAwait(false);
         await sandbox.DeleteAsync(CancellationToken.None).ConfigureAwait(false);
+        if (!marked)
+        {
+            await Task.Run(() => TryMarkDeleted(sandbox.Id), CancellationToken.None).ConfigureAwait(false);
+        }
     }
 
     /// <summary>The entry of a sandbox as it is.</summary>
@@ -131,6 +119,20 @@ internal sealed class SandboxService(SandboxHost host, EntryStore entries, Serve
         CpuCount = Math.Max(1, sandbox.Limits.CpuPercent / 100),
         MemoryMib = sandbox.Limits.MemoryMib,
     };
+
+    private bool TryMarkDeleted(string id)
+    {
+        try
+        {
+            End(id, Deleted);
+            return true;
+        }
+        catch (IOException failure)
+        {
+            HostLog.EndNotNoted(logger, id, failure);
+            return false;
+        }
+    }
 
     private void End(string id, string reason)
     {

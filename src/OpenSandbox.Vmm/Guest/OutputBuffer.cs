@@ -3,7 +3,9 @@ using System.Buffers;
 namespace OpenSandbox.Vmm;
 
 /// <summary>Collects output up to a limit in a pooled array that grows with it.</summary>
-internal struct OutputBuffer(int limit)
+/// <param name="limit">Bytes, at most.</param>
+/// <param name="allow">Of so many bytes more, how many may be kept. Default: all of them.</param>
+internal struct OutputBuffer(int limit, Func<int, int>? allow = null)
 {
     private const int FirstSize = 4_096;
     private byte[]? _buffer;
@@ -13,7 +15,12 @@ internal struct OutputBuffer(int limit)
 
     internal void Append(ReadOnlySpan<byte> bytes)
     {
-        int room = limit - _length;
+        int room = Truncated ? 0 : limit - _length; // no output after a hole in it
+        if (allow is not null && room > 0 && !bytes.IsEmpty)
+        {
+            room = allow(Math.Min(room, bytes.Length));
+        }
+
         if (bytes.Length > room)
         {
             Truncated = true;

@@ -17,19 +17,22 @@ internal sealed class ErrorLog : ILoggerProvider
         Assert.True(errors.Length == 0, string.Join('\n', errors));
     }
 
-    public ILogger CreateLogger(string categoryName) => new Logger(_errors, categoryName);
+    public ILogger CreateLogger(string categoryName) => CreateLogger(categoryName, LogLevel.Error);
+
+    /// <summary>Keeps more than errors.</summary>
+    internal ILogger CreateLogger(string categoryName, LogLevel least) => new Logger(_errors, categoryName, least);
 
     public void Dispose()
     {
         // Nothing is held.
     }
 
-    private sealed class Logger(ConcurrentQueue<string> errors, string category) : ILogger
+    private sealed class Logger(ConcurrentQueue<string> errors, string category, LogLevel least) : ILogger
     {
         public IDisposable? BeginScope<TState>(TState state)
             where TState : notnull => null;
 
-        public bool IsEnabled(LogLevel logLevel) => logLevel >= LogLevel.Error;
+        public bool IsEnabled(LogLevel logLevel) => logLevel >= least;
 
         public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
         {

@@ -11,6 +11,7 @@ internal sealed class ServerDirectory : IAsyncDisposable
     internal ServerDirectory()
     {
         Directory.CreateDirectory(_directory, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+        Directory.CreateDirectory(Path.Combine(s_shared.StateDirectory, "golden"), UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
         foreach (string shared in (string[])["images", "golden"])
         {
             Directory.CreateSymbolicLink(Path.Combine(_directory, shared), Path.Combine(s_shared.StateDirectory, shared));
