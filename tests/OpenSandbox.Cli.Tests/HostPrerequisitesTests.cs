@@ -75,7 +75,7 @@ public sealed class HostPrerequisitesTests : IDisposable
         using Process shell = Process.Start(new ProcessStartInfo("sh", ["-c", "cat >\"$0\" && chmod 755 \"$0\"", path]) { RedirectStandardInput = true })!;
         await shell.StandardInput.WriteAsync(text);
         shell.StandardInput.Close();
-        await shell.WaitForExitAsync().WaitAsync(CliProcess.Deadline);
+        await shell.WaitForExitAsync().WaitAsync(TimeSpan.FromSeconds(100));
         Assert.Equal(0, shell.ExitCode);
     }
 

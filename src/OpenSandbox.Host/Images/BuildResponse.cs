@@ -1,6 +1,7 @@
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
 using System.Threading.Channels;
+using Microsoft.Extensions.DependencyInjection;
 using OpenSandbox.Host.Errors;
 using OpenSandbox.Host.Json;
 using OpenSandbox.Vmm;
