@@ -10,7 +10,7 @@ internal sealed class Operation(SandboxHost host, ShiftableClock clock, string n
     private const string Attached = "hibernate-attached";
     private const string Import = "import";
     private static readonly TimeSpan s_idle = TimeSpan.FromMinutes(4); // of which a quarter passes between two records of the last use
-    private static readonly TimeSpan s_lifetime = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan s_lifetime = TimeSpan.FromMinutes(2); // passes at once here; the next host, whose clock is right, has this long to renew it
     private readonly TaskCompletionSource _merged = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource _recorded = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private Sandbox? _made;
